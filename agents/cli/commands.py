@@ -200,6 +200,8 @@ def _report(arguments: list[str]) -> int:
 
 def _select(arguments: list[str]) -> int:
     description = "Choose a learning algorithm for a CSV file: a trained selector proposes, each is cross-validated."
+    if "--balance" in arguments:
+        raise UsageError("unknown option --balance; use --metric balanced_accuracy")
     options = parse("select", SelectOptions, arguments, description=description)
     if not options.target:
         raise UsageError(f"select needs a column to predict: usage is {program()} select FILE.csv --target COLUMN")

@@ -3,14 +3,11 @@
 import hashlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
-
-from agents.core.agent import DeterministicInContextAgent, InContextAgent, Learner, OracleAgent
+from agents.core.agent import InContextAgent, Learner, OracleAgent
 from agents.experiment.report import open_run
 from agents.experiment.run import Run
 from agents.runs.folder import RunFolder
@@ -18,38 +15,34 @@ from agents.runs.messages import printable, warn
 from agents.runs.provenance import provenance
 from agents.select import selector as shipped
 from agents.select.options import SelectOptions
-from agents.select.report import (
-    AlgorithmResult,
-    Measure,
-    comparison,
-    dataset_summary,
-    difference,
-    ranking_table,
-    with_progress,
-)
+from agents.select.report import conclusion, dataset_summary, rankings, with_progress
 from agents.select.script import script
+from agents.select.search import CONTROL, finish, screen
 from envs.automl import scoring
-from envs.automl.algorithms import algorithm_pipeline, supports_class_weights, weight_classes_equally
+from envs.automl.algorithms import supports_class_weights
+from envs.automl.choice_bias import Estimate, corrected
+from envs.automl.evaluation import Evaluator
 from envs.automl.frames import numeric
 from envs.automl.lookup_tasks import LookupTasks
-from envs.automl.meta_features import meta_features
+from envs.automl.metrics import Metric
 from envs.automl.reading import UserDataset, read_dataset
+from envs.automl.results import AlgorithmResult, difference, named, ranked
+from envs.automl.time_limit import TimeBudget
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, kind_of, read_regular, to_json, write_folder
 from qrl.common.memory import largest_file
 from qrl.common.trust import Trust
 
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
-FORMAT = "qrl-select-2"
+FORMAT = "qrl-select-3"
 LARGE_FILE = 300_000_000
 """Size of a file above which a message announces that reading takes long [bytes]."""
+OWN_FILES = frozenset({"best.json", "best.py", "__pycache__"})
+"""Files of a selection, and the cache of Python when best.py is imported; a folder with others is not replaced."""
 PACKAGES = ("scikit-learn", "pandas", "numpy", "scipy")
 
 
 def run_select(options: SelectOptions, command: Sequence[str]) -> int:
-    """Propose, fit and compare algorithms; print the ranking and write a new folder with best.json and best.py.
+    """Propose, fit and compare algorithms; print the ranking and write a folder with best.json and best.py.
 
     Args:
         options: options of the command.
@@ -60,24 +53,28 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     Raises:
         UsageError: an option is invalid, or every algorithm failed.
     """
-    path, evaluations = options.file, options.evaluations
+    budget = TimeBudget(options.time_budget)
+    path, evaluations, metric = options.file, options.evaluations, options.metric
     out = Path(f"select-{path.stem}") if options.out is None else options.out
-    check_new_file(out)
+    _check_out(out, overwrite=options.overwrite)
     origin = provenance(command)
     dataset = _read(options)
     run = selector_of(options.selector, Trust(options.trust, remedy="add --trust"))
     assert isinstance(run.distribution, LookupTasks)  # selector_of refuses other families
     if evaluations > (most := len(run.distribution.table.candidates)):
         raise UsageError(f"--evaluations must be at most {most}, the number of algorithms, not {evaluations}")
-    measure: Measure = "balanced_accuracy" if options.balance else "accuracy"
-    print("\n".join(dataset_summary(dataset, measure)))
-    single = best_single(run.distribution, measure)
-    events = evaluate_candidates(run, dataset, evaluations, single if options.compare else None, measure)
-    results = ranked(list(with_progress(events, evaluations)))
-    best = results[0]
-    if best.scores.failure:
-        raise UsageError(f"{path}: all algorithms failed; {best.name}: {best.scores.failure}")
-    proposed, compared = _compared(results, single)
+    print("\n".join(dataset_summary(dataset, metric)))
+    single, evaluator = best_single(run.distribution, metric), Evaluator(dataset, metric, budget)
+    comparisons = dict.fromkeys((single, CONTROL)) if options.compare else ()
+    screened = ranked(with_progress(screen(evaluator, run, evaluations, list(comparisons)), evaluations))
+    if screened[0].scores.failure:
+        raise UsageError(f"{path}: all algorithms failed; {screened[0].name}: {screened[0].scores.failure}")
+    final = ranked(with_progress(finish(evaluator, screened, compare=options.compare), evaluations))
+    if not final or final[0].scores.failure:
+        final = screened
+    best = final[0]
+    on_rows = dataset.classes[dataset.sample] if final is screened else dataset.classes
+    expected = corrected(metric, on_rows, [each.scores for each in final if not each.scores.failure])
     record = {
         "format": FORMAT,
         **origin,
@@ -85,16 +82,35 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
         "selector": selector_json(run, options.selector),
         "data": data_json(dataset),
         "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
-        **ranking_json(results, single, measure),
+        "time_budget": options.time_budget,
+        "left_out": evaluator.left_out,
+        **ranking_json(screened, final, single, expected),
     }
-    source = script(dataset, best.name, unfitted_pipeline(best.name, dataset, measure), measure)
-    write_folder(out, {"best.json": (to_json(record, indent=2) + "\n").encode(), "best.py": source.encode()})
+    source = script(dataset, best.name, evaluator.pipeline(best.name), metric, best.n_rows)
+    files = {"best.json": (to_json(record, indent=2) + "\n").encode(), "best.py": source.encode()}
+    write_folder(out, files, overwrite=options.overwrite)
     # The results are written before anything is printed, because printing to a closed pipe fails.
-    print(ranking_table(results))
-    print("\n".join(comparison(proposed, single, compared)))
+    print("\n".join(rankings(screened, final)))
+    print("\n".join(conclusion(screened, final, single, expected, evaluator.left_out)))
     refit = f"python {shlex.quote(str(out / 'best.py'))}"
     print(printable(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {refit}"))
     return 0
+
+
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    """Raise UsageError unless the folder can be created, or may be replaced: only one with nothing but a selection."""
+    if (kind := kind_of(out, follow_links=False)) == "missing":
+        check_new_file(out)
+        return
+    if not overwrite:
+        raise UsageError(f"{out} already exists; choose another --out, or --overwrite to replace that selection")
+    names = {each.name for each in out.iterdir()} if kind == "folder" else set()
+    if "best.json" not in names:
+        raise UsageError(f"{out} is not the folder of a selection, with a best.json: --overwrite replaces nothing else")
+    if foreign := sorted(names - OWN_FILES):
+        raise UsageError(
+            f"{out} holds {foreign[0]!r}, not part of a selection: move it away, --overwrite would delete it"
+        )
 
 
 def _read(options: SelectOptions) -> UserDataset:
@@ -111,18 +127,6 @@ def _read(options: SelectOptions) -> UserDataset:
         decimal=options.decimal,
         dates=options.dates,
     )
-
-
-def _compared(results: Sequence[AlgorithmResult], single: str) -> tuple[AlgorithmResult, AlgorithmResult | None]:
-    """Return the results of the best proposed algorithm, and of the best single algorithm if it was evaluated."""
-    proposed = next(each for each in results if each.evaluation is not None)
-    return proposed, next((each for each in results if each.name == single), None)
-
-
-def unfitted_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pipeline":
-    """Build the unfitted pipeline of an algorithm, with class weights if balanced accuracy is the measure."""
-    unfitted = algorithm_pipeline(name, dataset.frame)
-    return weight_classes_equally(unfitted, len(dataset.names)) if measure == "balanced_accuracy" else unfitted
 
 
 # --- the selector -----------------------------------------------------------------------------------------------------
@@ -151,84 +155,41 @@ def selector_of(path: Path | None, trust: Trust | None = None) -> Run:
     return run
 
 
-def best_single(family: LookupTasks, measure: Measure) -> str:
+def best_single(family: LookupTasks, metric: Metric) -> str:
     """Return the algorithm with the largest mean improvement in accuracy over the training datasets.
 
-    If balanced accuracy is the measure, only algorithms that support class weights are considered.
+    If balanced accuracy is the metric, only algorithms that support class weights are considered.
     """
     table = family.table
     improvement = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
-    candidates = (name for name in improvement if measure == "accuracy" or supports_class_weights(name))
+    candidates = (name for name in improvement if metric != "balanced_accuracy" or supports_class_weights(name))
     return max(candidates, key=improvement.__getitem__)
-
-
-@torch.no_grad()
-def evaluate_candidates(
-    run: Run, dataset: UserDataset, evaluations: int, single: str | None, measure: Measure
-) -> Iterator[AlgorithmResult | str]:
-    """Yield the name of each proposed algorithm before its evaluation, then its cross-validated result.
-
-    A policy proposes its most probable algorithm; its observation marks the evaluated algorithms. An algorithm that is
-    proposed again is not evaluated again. The algorithm `single` is evaluated last, for comparison, unless it was
-    proposed.
-    """
-    frame, classes = dataset.frame.iloc[dataset.sample], dataset.classes[dataset.sample]
-    features = meta_features(frame, classes)
-    assert isinstance(run.distribution, LookupTasks) and isinstance(run.agent, InContextAgent)  # see selector_of
-    table = run.distribution.table
-    family = run.distribution.with_new_task(f"{dataset.path} (user's dataset)", features, evaluations)
-    row, evaluated = len(table.names), set()
-    constant_prediction = scoring.majority if measure == "accuracy" else scoring.any_class
-    constant = float(constant_prediction(classes).mean())
-
-    def evaluate(index: int, evaluation: int | None) -> AlgorithmResult:
-        name = table.candidates[index]
-        scores = scoring.score(lambda: unfitted_pipeline(name, dataset, measure), frame, classes)
-        evaluated.add(index)
-        return AlgorithmResult(name, evaluation, scores, measure, constant)
-
-    agent, generator = run.agent, torch.Generator().manual_seed(0)
-    lanes, state = family.vectorise(1, 1), agent.begin(1, 1)
-    observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
-    for evaluation in range(1, evaluations + 1):
-        if isinstance(agent, DeterministicInContextAgent):
-            action, state = agent.act_deterministically(state, observation[None])
-        else:
-            action, state = agent.act(state, observation[None], generator)
-        if (index := int(action)) not in evaluated:
-            yield table.candidates[index]
-            result = evaluate(index, evaluation)
-            family.record_score(row, index, result.gain)
-            yield result
-        observation, reward, terminated, truncated, _ = lanes.step(agent.to_environment(action)[0])
-        ended = (terminated | truncated)[None]
-        state = agent.observe(state, action, reward[None], ended, observation[None])
-    if single is not None and (index := table.candidates.index(single)) not in evaluated:
-        yield single
-        yield evaluate(index, None)
-
-
-def ranked(results: Sequence[AlgorithmResult]) -> list[AlgorithmResult]:
-    """Sort results from best to worst; algorithms that failed in a fold come last."""
-    return sorted(results, key=lambda each: (bool(each.scores.failure), -each.mean))
 
 
 # --- results as JSON --------------------------------------------------------------------------------------------------
 
 
-def ranking_json(results: Sequence[AlgorithmResult], single: str, measure: Measure) -> dict[str, object]:
-    """Return the JSON of the ranking, and of the best proposed algorithm compared with the best single algorithm."""
-    proposed, compared = _compared(results, single)
+def ranking_json(
+    screened: Sequence[AlgorithmResult], final: Sequence[AlgorithmResult], single: str, expected: Estimate
+) -> dict[str, object]:
+    """Return the JSON of the rankings, and of the best proposed algorithm compared with the best single algorithm.
+
+    The ranking is that on all rows where there is one; that on the sample is then `screening`.
+    """
+    metric, compared = screened[0].metric, named(screened, single)
+    proposed = next(each for each in screened if each.evaluation is not None)
     return {
-        "ranked_by": measure,
-        "best": results[0].to_json(),
-        "best_proposed": {"algorithm": proposed.name, measure: proposed.mean},
+        "ranked_by": metric,
+        "best": final[0].to_json(),
+        "expected_on_new_rows": {**asdict(expected), "interval": "95 %", "method": "BBC-CV"},
+        "best_proposed": {"algorithm": proposed.name, metric: proposed.mean},
         "best_single": {
             "algorithm": single,
-            measure: None if compared is None else compared.mean,
+            metric: None if compared is None else compared.mean,
             "best_proposed_minus_this": None if compared is None else difference(proposed, compared),
         },
-        "ranking": [each.to_json() for each in results],
+        "ranking": [each.to_json() for each in final],
+        "screening": None if final is screened else [each.to_json() for each in screened],
     }
 
 
@@ -252,7 +213,7 @@ def data_json(dataset: UserDataset) -> dict[str, object]:
         "classes": list(dataset.names),
         "rows": dataset.n_rows,
         "rows_usable": len(dataset.classes),
-        "rows_compared_on": len(dataset.sample),
+        "rows_sampled": len(dataset.sample),
         "reading": asdict(dataset.reading),
         "numbers": numbers,
         "text": [name for name in dataset.frame.columns if name not in numbers],

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from envs.automl import DateOrder, Decimal
-from qrl.common.checks import check_count
+from qrl.common.checks import check_count, finite_number
+from qrl.common.errors import UsageError
 
 MOST_EVALUATIONS = 1000
 """Upper bound of the evaluations, more than there are algorithms [evaluations]."""
@@ -27,7 +29,8 @@ class SelectOptions:
     """Algorithms to propose and cross-validate [evaluations]."""
 
     rows: int = 5000
-    """Maximum size of the stratified sample on which algorithms are compared [rows]; best.py fits on all rows."""
+    """Maximum size of the stratified sample on which algorithms are screened [rows]; of more rows, the best algorithms
+    are compared on all."""
 
     bins: int = 0
     """Discretise a numeric target at its quantiles into this number of classes [classes]; 0: the target is
@@ -42,8 +45,12 @@ class SelectOptions:
     dates: DateOrder = "auto"
     """Order of day and month in columns of dates that leave it open."""
 
-    balance: bool = False
-    """Select by balanced accuracy; use class weights where supported."""
+    # envs.automl.metrics.Metric, which is not imported: options are parsed before anything that takes time
+    metric: Literal["accuracy", "balanced_accuracy", "roc_auc", "average_precision", "log_loss"] = "accuracy"
+    """Metric by which algorithms are ranked; balanced_accuracy also uses class weights where supported."""
+
+    time_budget: float | None = None
+    """Wall-clock time after which no evaluation starts or continues, except the first [s]; by default unlimited."""
 
     selector: Path | None = None
     """Run folder of a selector trained on algorithm_selection; by default, the selector shipped with this library."""
@@ -52,13 +59,18 @@ class SelectOptions:
     """Trust all code outside this library that the selector names."""
 
     compare: bool = True
-    """Also fit the best single algorithm if it is not proposed."""
+    """Also evaluate the best single algorithm, and gradient_boosting, if they are not proposed."""
 
     out: Path | None = None
     """New folder to create, with best.json and best.py; by default select-<name of the file>."""
 
+    overwrite: bool = False
+    """Replace the folder of an earlier selection."""
+
     def __post_init__(self) -> None:
         check_count("--evaluations", self.evaluations, most=MOST_EVALUATIONS)
         check_count("--rows", self.rows, least=100, most=MOST_ROWS)
+        if self.time_budget is not None and finite_number("--time-budget", self.time_budget) <= 0:
+            raise UsageError(f"--time-budget must be positive, not {self.time_budget}")
         if self.bins:
             check_count("--bins", self.bins, least=2, most=20)

@@ -1,147 +1,132 @@
 """Printed output of `run.py select`: a summary of the dataset, each evaluated algorithm, the ranking."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agents.runs.messages import printable
-from envs.automl import scoring
+from agents.select.search import CONTROL
+from envs.automl.choice_bias import Estimate
+from envs.automl.evaluation import Event, Started
 from envs.automl.frames import numeric
+from envs.automl.metrics import Metric, one_vs_rest_classes
 from envs.automl.reading import UserDataset
+from envs.automl.results import AlgorithmResult, difference, named
 
-Measure = Literal["accuracy", "balanced_accuracy"]
-"""Measure by which algorithms are ranked: accuracy, or balanced accuracy, the mean of the classes' accuracies."""
 IMBALANCED = 0.8
 """Fraction of rows in the largest class above which a note recommends balanced accuracy; ours."""
 
 
-@dataclass(frozen=True)
-class AlgorithmResult:
-    """Cross-validated result of an algorithm."""
-
-    name: str
-    evaluation: int | None
-    """Number of the evaluation in which the algorithm was proposed, from 1; None: evaluated for comparison only."""
-    scores: scoring.PipelineScores
-    measure: Measure
-    """Measure of the ranking."""
-    constant: float
-    """Measure of a constant prediction: of the most frequent class for accuracy, of any class for balanced accuracy."""
-
-    @property
-    def by_fold(self) -> NDArray[np.float64]:
-        """Measure of each fold [fold]."""
-        return self.scores.accuracy if self.measure == "accuracy" else self.scores.balanced
-
-    @property
-    def mean(self) -> float:
-        """Mean of the measure over folds."""
-        return float(self.by_fold.mean())
-
-    @property
-    def gain(self) -> float:
-        """Improvement over a constant prediction."""
-        return self.mean - self.constant
-
-    @property
-    def standard_error(self) -> float:
-        """Standard error of the mean over folds, computed as if the folds were independent."""
-        return standard_error(self.by_fold)
-
-    def to_json(self) -> dict[str, object]:
-        """Return the result as a JSON object."""
-        return {
-            "algorithm": self.name,
-            "evaluation": self.evaluation,
-            "accuracy": float(self.scores.accuracy.mean()),
-            "balanced_accuracy": float(self.scores.balanced.mean()),
-            "standard_error": self.standard_error,
-            "gain": self.gain,
-            "seconds": self.scores.seconds,
-            "accuracy_by_fold": self.scores.accuracy.tolist(),
-            "balanced_accuracy_by_fold": self.scores.balanced.tolist(),
-            "failure": self.scores.failure or None,
-        }
-
-
-def standard_error(values: NDArray[np.float64]) -> float:
-    """Return the standard error of a mean over folds."""
-    return float(values.std(ddof=1) / len(values) ** 0.5)
-
-
-def difference(one: AlgorithmResult, other: AlgorithmResult) -> dict[str, float]:
-    """Return the mean difference of the measure between two algorithms, paired by folds, with its standard error."""
-    by_fold = one.by_fold - other.by_fold
-    return {"mean": float(by_fold.mean()), "standard_error": standard_error(by_fold)}
-
-
-def with_progress(events: Iterator[AlgorithmResult | str], evaluations: int) -> Iterator[AlgorithmResult]:
+def with_progress(events: Iterator[Event], evaluations: int) -> Iterator[AlgorithmResult]:
     """Yield the results, with a progress bar on a terminal and one line per algorithm elsewhere."""
     from tqdm import tqdm
 
     terminal = sys.stderr.isatty()
-    with tqdm(total=evaluations, unit="eval", file=sys.stderr, disable=not terminal, dynamic_ncols=True) as bar:
+    with tqdm(unit="eval", file=sys.stderr, disable=not terminal, dynamic_ncols=True) as bar:
         for event in events:
-            if isinstance(event, str):
-                bar.set_description(event)
+            if isinstance(event, Started):
+                about = f", about {event.seconds:.0f} s" if event.seconds >= 1 else ""
+                bar.set_description(f"{event.name} on {event.n_rows} rows{about}")
                 continue
-            if event.evaluation is None:
-                label = "for comparison"
-            else:
-                bar.update(event.evaluation - bar.n)
-                label = f"evaluation {event.evaluation}/{evaluations}"
-            line = f"{label}: {event.name} {event.mean:.4f} in {event.scores.seconds:.1f} s"
+            bar.update()
+            label = "for comparison" if event.evaluation is None else f"evaluation {event.evaluation}/{evaluations}"
             if not terminal:
+                line = f"{label}: {event.name} {event.mean:.4f} on {event.n_rows} rows in {event.scores.seconds:.1f} s"
                 print(line, file=sys.stderr, flush=True)
             yield event
 
 
-def dataset_summary(dataset: UserDataset, measure: Measure) -> Iterator[str]:
+def dataset_summary(dataset: UserDataset, metric: Metric) -> Iterator[str]:
     """Yield lines of a summary of the dataset, with excluded columns and notes."""
     n_numbers, n_columns = len(numeric(dataset.frame)), dataset.frame.shape[1]
-    largest = np.bincount(dataset.classes).max() / len(dataset.classes)
+    counts = np.bincount(dataset.classes)
+    largest = counts.max() / len(dataset.classes)
     yield (
         f"{printable(str(dataset.path))}: {dataset.n_rows} rows, {n_columns} input columns ({n_numbers} numeric, "
         f"{n_columns - n_numbers} text), {len(dataset.names)} classes of {dataset.target!r}, the largest {largest:.1%}"
     )
     yield from (f"excluded: {name}: {reason}" for name, reason in dataset.dropped.items())
     yield from (f"note: {note}" for note in dataset.notes)
-    if measure == "accuracy" and largest > IMBALANCED:
+    if metric == "accuracy" and largest > IMBALANCED:
         yield (
-            "note: the classes are imbalanced, so that accuracy mostly reflects the largest class; --balance selects "
-            "by balanced accuracy"
+            "note: the classes are imbalanced, so that accuracy mostly reflects the largest class; see --metric "
+            "balanced_accuracy, roc_auc and average_precision"
         )
+    if metric == "average_precision" and len(counts) == 2:
+        (rare,) = one_vs_rest_classes(metric, counts)
+        yield f"note: average precision is that of the rarer class, {dataset.names[rare]!r}"
 
 
 def ranking_table(results: Sequence[AlgorithmResult]) -> str:
-    """Format the ranking as a table; the measure of the ranking comes first."""
-    names = ("accuracy", "balanced") if results[0].measure == "accuracy" else ("balanced", "accuracy")
-    lines = [f"{'algorithm':20}{names[0]:>10}{'± s.e.':>8}{names[1]:>10}{'gain':>8}{'seconds':>9}{'evaluation':>12}"]
+    """Format a ranking as a table; the metric of the ranking comes first."""
+    metric = results[0].metric
+    other: Metric = "balanced_accuracy" if metric == "accuracy" else "accuracy"
+    width, other_width = max(10, len(metric) + 2), len(other) + 2
+    names = f"{'algorithm':20}{metric:>{width}}{'± s.e.':>8}{other:>{other_width}}"
+    lines = [f"{names}{'gain':>8}{'seconds':>9}{'evaluation':>12}"]
     for each in results:
-        other = each.scores.balanced if each.measure == "accuracy" else each.scores.accuracy
-        numbers = f"{each.mean:10.4f}{each.standard_error:8.4f}{other.mean():10.4f}{each.gain:+8.4f}"
-        failure = f"  failed: {each.scores.failure}" if each.scores.failure else ""
-        lines.append(f"{each.name:20}{numbers}{each.scores.seconds:9.1f}{each.evaluation or '-':>12}{failure}")
+        second = (each.scores.balanced if metric == "accuracy" else each.scores.accuracy).mean()
+        numbers = f"{each.mean:{width}.4f}{each.standard_error:8.4f}{second:{other_width}.4f}{each.gain:+8.4f}"
+        remark = "  only predicts the most frequent class" if each.is_majority else ""
+        remark = f"  failed: {each.scores.failure}" if each.scores.failure else remark
+        lines.append(f"{each.name:20}{numbers}{each.scores.seconds:9.1f}{each.evaluation or '-':>12}{remark}")
     return "\n".join(lines)
 
 
-def comparison(proposed: AlgorithmResult, single: str, compared: AlgorithmResult | None) -> Iterator[str]:
-    """Yield lines that compare the best proposed algorithm with the best single algorithm."""
-    measure = proposed.measure.replace("_", " ")
-    yield f"best proposed algorithm: {proposed.name}, {measure} {proposed.mean:.4f}"
-    if proposed.gain <= 0:
-        yield "no proposed algorithm is better than predicting the most frequent class"
-    line = f"best single algorithm on the training datasets: {single}"
-    if compared is None:
-        yield f"{line}, not evaluated"
-    elif compared is proposed:
-        yield f"{line}, also the best proposed one"
-    else:
-        paired = difference(proposed, compared)
-        yield (
-            f"{line}, {measure} {compared.mean:.4f}; difference {paired['mean']:+.4f} ± {paired['standard_error']:.4f}"
-        )
+def rankings(screened: Sequence[AlgorithmResult], final: Sequence[AlgorithmResult]) -> Iterator[str]:
+    """Yield the ranking, after that of the sample if the final one is on more rows, and what the columns mean."""
+    if final is not screened:
+        yield f"screening, on a sample of {screened[0].n_rows} rows:"
+        yield ranking_table(screened)
+        yield f"the best of the screening, on all {final[0].n_rows} rows:"
+    yield ranking_table(final)
+    metric, constant = final[0].metric, np.nanmean(final[0].constant_by_fold)
+    yield f"gain: improvement of {_words(metric)} over always predicting the most frequent class, {constant:.4f}"
+    yield "balanced_accuracy: mean of the classes' recalls; evaluation: number of the proposal, - for comparison"
+
+
+def conclusion(
+    screened: Sequence[AlgorithmResult],
+    final: Sequence[AlgorithmResult],
+    single: str,
+    expected: Estimate,
+    left_out: Iterable[str],
+) -> Iterator[str]:
+    """Yield lines that compare the best algorithms, and the recommendation.
+
+    Args:
+        screened: ranking on the sample, or on all rows if they are few.
+        final: ranking on most rows, from which the recommendation is.
+        single: best single algorithm on the training datasets.
+        expected: expected score of the recommendation on new rows.
+        left_out: evaluations for which there was no time.
+    """
+    proposed = next(each for each in screened if each.evaluation is not None)
+    best, words = final[0], _words(final[0].metric)
+    yield f"best proposed algorithm: {proposed.name}, {words} {proposed.mean:.4f}"
+    yield f"best single algorithm on the training datasets: {single}, {_compared(proposed, named(screened, single))}"
+    if best.name != CONTROL and (control := named(final, CONTROL)) is not None:
+        yield f"{CONTROL} alone: {_compared(best, control, 'the recommended one minus it')}"
+    yield from (f"left out by --time-budget: {each}" for each in left_out)
+    if best.is_majority:
+        yield f"{best.name} only predicts the most frequent class: nothing was learned from these columns"
+    elif best.gain <= 0:
+        yield "no algorithm is better than a constant prediction"
+    yield f"recommended: {best.name}, {words} {best.mean:.4f} in cross-validation on {best.n_rows} rows"
+    choice = f", corrected for the choice among {expected.n_candidates}" if expected.n_candidates > 1 else ""
+    yield f"expected on new rows: {expected.mean:.4f} [{expected.low:.4f}, {expected.high:.4f}]{choice}"
+
+
+def _compared(one: AlgorithmResult, other: AlgorithmResult | None, what: str = "difference") -> str:
+    if other is None:
+        return "not evaluated"
+    if other is one:
+        return "also the best proposed one"
+    paired = difference(one, other)
+    mean, error = paired["mean"], paired["standard_error"]
+    return f"{_words(other.metric)} {other.mean:.4f}; {what} {mean:+.4f} ± {error:.4f}"
+
+
+def _words(metric: Metric) -> str:
+    return metric.replace("_", " ")

@@ -4,12 +4,13 @@ import inspect
 from pprint import pformat
 from typing import TYPE_CHECKING
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from agents.runs.messages import printable
-from agents.select.report import Measure
 from envs.automl import apply
 from envs.automl.frames import numeric
+from envs.automl.metrics import NEED_OUTPUTS, Metric, scorer_source
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
 
@@ -63,14 +64,14 @@ def fit(path=FILE):
     return pipeline().fit(*dataset(path))
 
 
-def score(rows, named):
+{scorer}def score(rows, named):
     """Return the mean over folds{sampled}."""
     if len(named) > ROWS:
         sample, _ = train_test_split(np.arange(len(named)), train_size=ROWS, stratify=named, random_state=0)
         sample = np.sort(sample)
         rows, named = rows.iloc[sample], named[sample]
     folds = StratifiedKFold({n_folds}, shuffle=True, random_state={seed})
-    return cross_val_score(pipeline(), rows, named, cv=folds, scoring={scoring!r}).mean()
+    return cross_val_score(pipeline(), rows, named, cv=folds, scoring={scoring}).mean()
 
 
 if __name__ == "__main__":
@@ -87,14 +88,15 @@ if __name__ == "__main__":
 '''
 
 
-def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measure) -> str:
+def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric, n_rows: int) -> str:
     """Return the source of a script that cross-validates a pipeline in the same way again, and fits it.
 
     Args:
         dataset: dataset for which the pipeline was chosen.
         name: name of the algorithm.
         unfitted: unfitted pipeline.
-        measure: measure by which the pipeline was chosen.
+        metric: metric by which the pipeline was chosen.
+        n_rows: rows on which its cross-validated score was measured.
     """
     numbers = numeric(dataset.frame)
     text = [column for column in dataset.frame.columns if column not in numbers]
@@ -111,15 +113,16 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measu
         "classifier": source_of(classifier, imports),
     }
     lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]
-    n_rows, file = len(dataset.sample), dataset.path
+    file = dataset.path
     return _TEMPLATE.format(
         title=f"Pipeline that `run.py select` chose for {printable(file.name)}: {name}".replace("\\", "").replace(
             '"', ""
         ),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
-        scoring=measure,
-        measure=measure.replace("_", " "),
+        scoring="scorer" if metric in NEED_OUTPUTS else repr(metric),
+        scorer=scorer_source(metric, np.bincount(dataset.classes)) if metric in NEED_OUTPUTS else "",
+        measure=metric.replace("_", " "),
         sampled=f" on a stratified sample of {n_rows} rows" if n_rows < len(dataset.classes) else "",
         imports="\n".join(lines),
         reader=inspect.getsource(apply).partition('"""\n\n')[2].rstrip(),

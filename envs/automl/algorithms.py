@@ -132,6 +132,21 @@ def weight_classes_equally(pipeline: "Pipeline", n_classes: int) -> "Pipeline":
     return pipeline
 
 
+def with_probabilities(pipeline: "Pipeline") -> "Pipeline":
+    """Calibrate the classifier by three inner folds if it is a support vector machine, which has no probabilities.
+
+    Args:
+        pipeline: unfitted pipeline, changed in place.
+    """
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.svm import SVC, LinearSVC
+
+    name, classifier = pipeline.steps[-1]
+    if isinstance(classifier, SVC | LinearSVC):
+        pipeline.steps[-1] = (name, CalibratedClassifierCV(classifier, cv=3, ensemble=False))
+    return pipeline
+
+
 def _is_class_weight_option(option: str) -> bool:
     return option == "priors" or option.rpartition("__")[2] == "class_weight"
 

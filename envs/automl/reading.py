@@ -164,7 +164,7 @@ def _about_rows(text: "pd.Series[Any]", usable: "pd.Series[Any]", sample: NDArra
     if n_singletons := int((text.notna() & ~usable).sum()):
         yield f"rows of classes with a single row, left out: {n_singletons}"
     if len(sample) < usable.sum():
-        yield f"algorithms are compared on a stratified sample of {len(sample)} of {usable.sum()} rows (--rows)"
+        yield f"algorithms are screened on a stratified sample of {len(sample)} of {usable.sum()} rows (--rows)"
 
 
 def _about_classes(classes: NDArray[np.int64], names: list[str]) -> Iterator[str]:

@@ -161,11 +161,16 @@ def check_replaceable(path: Path) -> None:
         raise UsageError(f"{path}: no permission to write in this folder")
 
 
-def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Create the folder `path`, which must not exist, with these files in it: all of them or nothing.
+def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool = False) -> None:
+    """Create the folder `path` with these files in it: all of them or nothing.
+
+    Args:
+        path: the folder.
+        files: content by name.
+        overwrite: replace an existing folder, with all that it holds.
 
     Raises:
-        UsageError: the folder cannot be written, or exists already.
+        UsageError: the folder cannot be written, or exists already and may not be replaced.
     """
     sweep(path.parent, path.name)
     try:
@@ -173,10 +178,24 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
             for name, data in files.items():
                 write_synced(temporary / name, data)
             sync_folder(temporary)
-            os.rename(temporary, path)
+            if overwrite and kind_of(path, follow_links=False) == "folder":
+                _replace_folder(path, temporary)
+            else:
+                os.rename(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
         raise path_error(path, error) from error
+
+
+def _replace_folder(path: Path, new: Path) -> None:
+    """Move the folder `new` to `path`, and delete the one that is there; it stays if the new one cannot be moved."""
+    with temporary_folder(path) as aside:
+        os.rename(path, aside)
+        try:
+            os.rename(new, path)
+        except OSError:
+            os.rename(aside, path)
+            raise
 
 
 def check_new_file(path: Path) -> None:

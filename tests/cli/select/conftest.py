@@ -9,7 +9,7 @@ from agents import rl2
 from agents.core.spec import Spec
 from agents.runs.folder import RunFolder
 from agents.select import command as select_command
-from envs.automl import algorithms, scoring
+from envs.automl import algorithms, evaluation, scoring
 from tests.support.select_command import proposing_only, rows
 
 
@@ -25,13 +25,13 @@ def scores(monkeypatch):
     """Replace fitting by a mean accuracy for each algorithm name; record the requested names."""
     asked, known = [], {name: 0.5 + 0.01 * number for number, name in enumerate(algorithms.ALGORITHMS)}
 
-    def score(make, frame, classes):
+    def score(make, frame, classes, *, outputs):
         name = make()
         asked.append(name)
         accuracy = known[name] + 0.01 * np.array([-1.0, 0, 0, 0, 1])
-        return scoring.PipelineScores(accuracy, accuracy - 0.1, 2.0)
+        return scoring.PipelineScores(accuracy, accuracy - 0.1, 2.0, predicted=(classes + 1) % 2)
 
-    monkeypatch.setattr(select_command, "algorithm_pipeline", lambda name, frame: name)
+    monkeypatch.setattr(evaluation, "algorithm_pipeline", lambda name, frame: name)
     monkeypatch.setattr(select_command, "script", lambda *_: "")
     monkeypatch.setattr(scoring, "score", score)
     return known, asked

@@ -1,4 +1,4 @@
-"""`run.py select --balance`: equally weighted classes."""
+"""`run.py select --metric balanced_accuracy`: equally weighted classes."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def test_selection_by_balanced_accuracy(file, monkeypatch, capsys):
         rewards.append(float(reward)) or observe(self, state, action, reward, *rest)
     )
     monkeypatch.setattr(rl2.RL2, "observe", watched)
-    assert run_select(file, "--target", "y", "--evaluations", "2", "--balance") == 0
+    assert run_select(file, "--target", "y", "--evaluations", "2", "--metric", "balanced_accuracy") == 0
     printed = capsys.readouterr().out
     about = json.loads(Path("select-data/best.json").read_text())
     assert about["ranked_by"] == "balanced_accuracy"
@@ -32,7 +32,7 @@ def test_selection_by_balanced_accuracy(file, monkeypatch, capsys):
     assert [each["gain"] for each in about["ranking"]] == pytest.approx([mean - 1 / 3 for mean in means])
     proposed = sorted((each for each in about["ranking"] if each["evaluation"]), key=lambda each: each["evaluation"])
     assert np.cumsum(rewards) == pytest.approx(np.maximum.accumulate([each["gain"] for each in proposed]), abs=1e-6)
-    assert "balanced  ± s.e.  accuracy" in printed
+    assert "balanced_accuracy  ± s.e.  accuracy" in printed
     assert "best proposed algorithm: logistic_regression, balanced accuracy" in printed
     assert about["best_single"]["algorithm"] == "random_forest", "the best of those with class weights"
     assert "class_weight='balanced'" in Path("select-data/best.py").read_text()
@@ -69,8 +69,8 @@ def test_constant_classifier_gains_nothing_if_folds_lack_a_class():
     classes = np.array([1, 1] + 58 * [0])
     frame = pd.DataFrame({"a": np.zeros(60)})
     scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", frame), frame, classes)
-    assert scored.balanced.mean() == pytest.approx(0.8) == scoring.any_class(classes).mean()
-    np.testing.assert_allclose(scoring.any_class(np.arange(60) % 3), 1 / 3)
+    assert scored.balanced.mean() == pytest.approx(0.8) == scoring.constant(classes).balanced.mean()
+    np.testing.assert_allclose(scoring.constant(np.arange(60) % 3).balanced, 1 / 3)
 
 
 @pytest.mark.usefixtures("quick")
@@ -80,4 +80,4 @@ def test_imbalanced_classes_are_reported(tmp_path, monkeypatch, capsys, share, n
     classes = np.arange(100) >= 100 * share
     pd.DataFrame({"a": np.random.default_rng(0).normal(size=100), "y": classes}).to_csv("x.csv", index=False)
     assert run_select("x.csv", "--target", "y", "--evaluations", "1", "--no-compare") == 0
-    assert ("--balance selects by balanced accuracy" in capsys.readouterr().out) == noted
+    assert ("see --metric balanced_accuracy" in capsys.readouterr().out) == noted

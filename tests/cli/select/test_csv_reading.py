@@ -47,7 +47,7 @@ def test_sampling_is_stratified_for_any_chunk_size(monkeypatch):
     path = write("y,u,v\n" + "\n".join(lines))
     whole = read_dataset(path, "y", rows=250)
     assert np.bincount(whole.classes[whole.sample]).tolist() == [240, 10] and whole.n_rows == len(whole.frame) == 1000
-    assert "algorithms are compared on a stratified sample of 250 of 1000 rows (--rows)" in whole.notes
+    assert "algorithms are screened on a stratified sample of 250 of 1000 rows (--rows)" in whole.notes
     monkeypatch.setattr(apply, "_CHUNK", 17)
     pieces = read_dataset(path, "y", rows=250)
     pd.testing.assert_frame_equal(pieces.frame, whole.frame)

@@ -38,4 +38,4 @@ def test_select_prints_results_and_writes_its_files(file, capsys):
         done = subprocess.run([*command, given], capture_output=True, text=True, check=False, cwd=file.parent)
         assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
     assert run_select(file, "--target", "y") == 2
-    assert "select-data already exists; choose another --out" in capsys.readouterr().err
+    assert "select-data already exists; choose another --out, or --overwrite to replace" in capsys.readouterr().err

@@ -11,9 +11,13 @@ import torch
 
 from agents import rl2
 from agents.select import command as select_command
-from agents.select.report import AlgorithmResult, comparison
+from agents.select import search
+from agents.select.search import CONTROL
 from envs.automl import algorithms, scoring
+from envs.automl.evaluation import Evaluator
 from envs.automl.reading import read_dataset
+from envs.automl.results import AlgorithmResult
+from envs.automl.time_limit import TimeBudget
 from tests.support.select_command import proposing_only, rows, run_select
 
 
@@ -41,7 +45,7 @@ def test_best_single_algorithm_is_evaluated_for_comparison(scores, capsys, monke
     monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only(*set(family.candidates) - {single}))
     assert run_select("data.csv", "--target", "y", "--evaluations", "1", "--out", "a") == 0
     first = asked[0]
-    assert asked == [first, single] and first != single
+    assert asked == list(dict.fromkeys([first, single, CONTROL])) and first != single
     out, difference = capsys.readouterr().out, known[first] - known[single]
     assert f"best proposed algorithm: {first}, accuracy {known[first]:.4f}" in out
     comparison = f"accuracy {known[single]:.4f}; difference {difference:+.4f} ± 0.0000"
@@ -54,15 +58,6 @@ def test_best_single_algorithm_is_evaluated_for_comparison(scores, capsys, monke
     asked.clear()
     assert run_select("data.csv", "--target", "y", "--evaluations", "1", "--no-compare", "--out", "b") == 0
     assert asked == [first]
-
-
-@pytest.mark.parametrize(("gain", "expected"), [(0.01, False), (0.0, True), (-0.2, True)])
-def test_reports_if_nothing_beats_the_majority_class(gain, expected):
-    result = AlgorithmResult(
-        "lda", 1, scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain
-    )
-    lines = list(comparison(result, "mlp", None))
-    assert ("no proposed algorithm is better than predicting the most frequent class" in lines) == expected
 
 
 def test_evaluates_the_most_probable_untried_algorithm(monkeypatch):
@@ -89,9 +84,10 @@ def test_selector_observes_the_same_as_in_training(scores, monkeypatch):
     run_ = select_command.selector_of(None)
     family = run_.distribution
     row, evaluations = len(family.table.names) - 1, family.horizon
-    monkeypatch.setattr(select_command, "meta_features", lambda frame, classes: family.table.features[row])
+    monkeypatch.setattr(search, "meta_features", lambda frame, classes: family.table.features[row])
     base = 0.25
-    monkeypatch.setattr(scoring, "majority", lambda classes: np.full(5, base))
+    constant = scoring.PipelineScores(np.full(5, base), np.full(5, base), 0.0, predicted=np.zeros(120, dtype=int))
+    monkeypatch.setattr(scoring, "constant", lambda classes: constant)
     known, asked = scores
     known |= {name: base + float(family.table.improvement[row, a]) for a, name in enumerate(family.table.candidates)}
     seen = []
@@ -104,8 +100,8 @@ def test_selector_observes_the_same_as_in_training(scores, monkeypatch):
 
     monkeypatch.setattr(rl2.RL2, "act_deterministically", watched)
     dataset = read_dataset(Path("data.csv"), "y", rows=1000)
-    events = select_command.evaluate_candidates(run_, dataset, evaluations, None, "accuracy")
-    results = [each for each in events if not isinstance(each, str)]
+    events = search.screen(Evaluator(dataset, "accuracy", TimeBudget(None)), run_, evaluations, ())
+    results = [each for each in events if isinstance(each, AlgorithmResult)]
     assert [each.name for each in results] == asked and len(set(asked)) == evaluations
     lanes, state = family.vectorise(1, 1), run_.agent.begin(1, 1)
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
@@ -132,7 +128,7 @@ def test_custom_selector(scores, others, capsys):
         best = np.maximum(best, known.improvement[: known.n_train][:, known.candidates.index(name)])
     assert len(asked) == 3 and json.loads(Path("select-data/best.json").read_text())["selector"]["agent"] == "portfolio"
     asked.clear()
-    assert run_select(*three, "--selector", others / "best_single", "--out", "one") == 0
+    assert run_select(*three, "--selector", others / "best_single", "--out", "one", "--no-compare") == 0
     assert len(asked) == 1, "a repeated proposal is not evaluated again"
 
 
@@ -156,8 +152,8 @@ def test_failing_algorithms_rank_last(scores, monkeypatch, capsys):
     known, asked = scores
     score, failing = scoring.score, {"mlp"}
 
-    def fails(make, frame, classes):
-        scored = score(make, frame, classes)
+    def fails(make, frame, classes, **options):
+        scored = score(make, frame, classes, **options)
         return dataclasses.replace(scored, failure="ValueError: no" * (make() in failing))
 
     monkeypatch.setattr(scoring, "score", fails)
