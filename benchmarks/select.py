@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,9 @@ def compare_on_dataset(name: str, frame: pd.DataFrame, target: str, flaml: Path 
         report = select(part / "train.csv", target, "--time-budget", str(TIME_BUDGET))
         names: dict[str, Any] = {"__name__": "best"}
         exec((part / "train" / "best.py").read_text(), names)
-        model = names["fit"](str(part / "train.csv"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the limit on the number of iterations is part of the algorithm
+            model = names["fit"](str(part / "train.csv"))
         seconds = time.perf_counter() - started
         predicted = {"select": model.predict(names["columns"](str(part / "test.csv")))}
         predicted["hist_gradient_boosting"] = gradient_boosting(part, target)

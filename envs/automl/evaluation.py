@@ -63,6 +63,13 @@ class Evaluator:
         seconds = self._seconds.get(name, speed * self._relative[name])
         return float(seconds * ratio ** (2 if name in _QUADRATIC else 1))
 
+    def _has_time(self, seconds: float, share: float) -> bool:
+        """Return whether an evaluation may start; beyond the share only if no algorithm can be scored on all rows."""
+        if self.budget.allows(seconds, share):
+            return True
+        of_all = (self.expected_seconds(name, len(self.dataset.classes)) for name in self._seconds)
+        return self.budget.allows(seconds) and not any(map(self.budget.allows, of_all))
+
     def evaluate(
         self, rows: NDArray[np.int64], candidates: Sequence[tuple[str, int | None]], share: float = 1.0
     ) -> Iterator[Event]:
@@ -79,7 +86,7 @@ class Evaluator:
         where = f"on {len(rows)} rows"
         for name, evaluation in candidates:
             first, seconds = not self._seconds, self.expected_seconds(name, len(rows))
-            if not first and not self.budget.allows(seconds, share):
+            if not first and not self._has_time(seconds, share):
                 self.left_out.append(f"{name} {where}, which would take about {seconds:.1f} s")
                 continue
             yield Started(name, len(rows), seconds)

@@ -197,6 +197,18 @@ def test_screening_leaves_time_for_all_rows(tmp_path, monkeypatch):
     assert len(found["left_out"]) == 1 and "on 150 rows" in found["left_out"][0]
 
 
+@pytest.mark.usefixtures("quick")
+def test_screening_takes_all_the_time_if_all_rows_take_too_long(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows(300).to_csv("data.csv", index=False)
+    monkeypatch.setattr(Evaluator, "expected_seconds", lambda self, name, n_rows: 60.0 if n_rows == 150 else 1000.0)
+    options = ("--evaluations", "2", "--rows", "150", "--no-compare", "--time-budget", "100")
+    assert run_select("data.csv", "--target", "y", *options) == 0
+    found = about()
+    assert [each["rows"] for each in found["ranking"]] == [150, 150] and found["screening"] is None
+    assert len(found["left_out"]) == 2 and all("on 300 rows" in each for each in found["left_out"])
+
+
 def test_expected_seconds(file):
     """In proportion to algorithms measured on these rows, and to the number of rows, or its square."""
     own = object.__new__(Evaluator)
