@@ -1,9 +1,12 @@
 """Read a table as a `Reading` says: self-contained, since each `best.py` has a copy of this module."""
 
+import csv
+import difflib
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,18 +132,26 @@ def words(cell: object) -> list[str]:
     return re.findall(r"[^\W\d_]{2,}", str(cell).lower())
 
 
+def _lines_above_header(file: Any, reading: Reading) -> int:
+    """Return the number of lines above the header, of which a new file may have others; the header has all columns."""
+    one, above = reading.separator if len(reading.separator) == 1 else " ", 0
+    lines = csv.reader((line for _, line in zip(range(100), file, strict=False)), delimiter=one, skipinitialspace=True)
+    with suppress(csv.Error):  # a long field
+        for line in lines:
+            if reading.columns and {column.name for column in reading.columns} <= {cell.strip() for cell in line}:
+                return above
+            above = lines.line_num
+    return reading.skipped
+
+
 def _chunks(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
     if reading.form == "parquet":
         yield pd.read_parquet(path)
     elif reading.form == "excel":
         yield pd.read_excel(path, dtype=object, na_values=list(MISSING))
     else:
-        names = [column.name for column in reading.columns]
         with open(path, encoding=reading.encoding, errors="replace", newline="") as file:
-            # A new file may have another number of lines above the header.
-            lines = zip(range(100), file, strict=False)
-            headers = (i for i, line in lines if names and line[0] != "#" and all(name in line for name in names))
-            skipped = next(headers, reading.skipped)
+            skipped = _lines_above_header(file, reading)
         rng = np.random.default_rng(0)
         with pd.read_csv(
             path,
@@ -166,13 +177,23 @@ def read_cells(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
         reading: how the file is read.
         share: fraction of rows of a CSV file that are kept.
     """
-    table = pd.concat(list(_chunks(path, reading, share)))
-    table.columns = [str(name).strip() for name in table.columns]
-    for name in table.columns[[kind.kind not in "biufM" for kind in table.dtypes]]:
-        text = table[name].astype(object)
-        text = text.where(text.notna(), "").astype(str).str.strip().astype(object)
-        table[name] = text.where((text != "") & ~text.isin(MISSING), None)
-    return table
+    return cells_of(pd.concat(list(_chunks(path, reading, share))))
+
+
+def cells_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of a table, see `read_cells`; durations become seconds, categories remain categories."""
+    made = {}
+    for name in table.columns:
+        column = table[name].infer_objects()
+        if column.dtype.kind == "m":
+            column = column.dt.total_seconds()
+        elif column.dtype.kind not in "biufM":
+            text = column.astype(object)
+            text = text.where(text.notna(), "").astype(str).str.strip().astype(object)
+            text = text.where((text != "") & ~text.isin(MISSING), None)
+            column = text.astype("category") if isinstance(column.dtype, pd.CategoricalDtype) else text
+        made[str(name).strip()] = column
+    return pd.DataFrame(made, index=table.index)
 
 
 def is_row(table: pd.DataFrame) -> "pd.Series[Any]":
@@ -187,8 +208,28 @@ def read_table(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
     return cells[is_row(cells)]
 
 
+def as_text(cells: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column as text, None where missing; 1.0 beside missing numbers is 1."""
+    if cells.dtype.kind == "f" and (cells.dropna() % 1 == 0).all():
+        cells = cells.astype("Int64")
+    text = cells.astype(object)
+    return text.map(str, na_action="ignore").astype(object).where(text.notna(), None)
+
+
+def check_columns(table: pd.DataFrame, columns: tuple[Column, ...]) -> None:
+    """Raise ValueError if a table lacks columns."""
+    if missing := [column.name for column in columns if column.name not in table]:
+        near = difflib.get_close_matches(missing[0], [str(name) for name in table], n=1)
+        aside = f"; is {near[0]!r} meant to be {missing[0]!r}?" if near else ""
+        raise ValueError(f"missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing[:8]))}{aside}")
+
+
 def inputs(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """Return inputs as float64 with NaN, or text with None; dates become their parts, free text counts of words."""
+    """Return inputs as float64 with NaN, or text with None; dates become their parts, free text counts of words.
+
+    Raises ValueError if a column is missing.
+    """
+    check_columns(table, columns)
     made: dict[str, Any] = {}
     for column in columns:
         cells = table[column.name]
@@ -198,18 +239,28 @@ def inputs(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
             times = dates(cells, column.dates)
             made |= zip(column.names, (date_part(times, part) for part in column.parts), strict=True)
         elif column.kind == "words":
-            counts = [Counter(words(cell)) for cell in cells.fillna("")]
+            counts = [Counter(words(cell)) for cell in as_text(cells).fillna("")]
             made |= zip(column.names, ([float(each[word]) for each in counts] for word in column.parts), strict=True)
         else:
-            made[column.name] = cells.astype(object)
+            made[column.name] = as_text(cells)
     return pd.DataFrame(made, index=table.index)
+
+
+def unread(table: pd.DataFrame, made: pd.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:
+    """Yield what is said of columns with cells that are no numbers or dates; `made` are the `inputs` of the table."""
+    for column in columns:
+        if column.kind in ("number", "date"):
+            cells = table[column.name].dropna()
+            if len(lost := cells[made.loc[cells.index, column.names[0]].isna()]):
+                what = f"no {column.kind}s and count as missing, such as {str(lost.iloc[0])!r}"
+                yield f"column {column.name!r}: {len(lost)} of {len(cells)} cells are {what}"
 
 
 def classes(table: pd.DataFrame, reading: Reading) -> "pd.Series[Any]":
     """Return the names of the classes [row]; None where the target is missing."""
     cells = table[reading.target.name]
     if not reading.labels:
-        return cells.astype(str).where(cells.notna(), None).astype(object)
+        return as_text(cells)
     values = numbers(cells, reading.target)
     names = np.array(reading.labels, dtype=object)[np.searchsorted(reading.edges, values, side="right")]
     return pd.Series(names, table.index, dtype=object).where(values.notna(), None)

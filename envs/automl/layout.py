@@ -184,9 +184,9 @@ def _split(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
         pass
 
 
-def check_names(path: Path, names: list[str], n_unused: int) -> None:
+def check_names(where: str, names: list[str], n_unused: int) -> None:
     """Raise UsageError if there are too many columns besides `n_unused`, or two of one name."""
     if (n_inputs := len(names) - n_unused) > MAX_COLUMNS:
-        raise UsageError(f"{path}: {n_inputs} columns are too many; at most {MAX_COLUMNS} are supported, see --ignore")
+        raise UsageError(f"{where}: {n_inputs} columns are too many; at most {MAX_COLUMNS} are supported, see --ignore")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise UsageError(f"{path}: two columns are named {twice[0]!r}; column names must be unique")
+        raise UsageError(f"{where}: two columns are named {twice[0]!r}; column names must be unique")

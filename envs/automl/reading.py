@@ -1,8 +1,9 @@
 """Reader of a user's table: the usable columns and rows, and the reasons for those left out."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from envs.automl import DateOrder, Decimal, apply
-from envs.automl.apply import MAX_MAGNITUDE, Reading
+from envs.automl.apply import MAX_MAGNITUDE, Column, Reading
 from envs.automl.cleaning import is_target_leak, stratified_sample, uninformative_reason
 from envs.automl.columns import Kinds, kinds_of
 from envs.automl.frames import encode
@@ -30,16 +31,19 @@ MEMORY_PER_BYTE = 20
 class UserDataset:
     """User's dataset, cleaned for training classifiers."""
 
-    path: Path
+    path: Path | None
+    """Its file; None: a frame."""
     reading: Reading
     frame: pd.DataFrame
     """`frames.plain` table [row, column] of all usable rows: those with a target whose class has at least two rows."""
     classes: NDArray[np.int64]
     """Classes [row], numbered from 0."""
     sample: NDArray[np.int64]
-    """Rows of the stratified sample on which algorithms are compared, in ascending order."""
+    """Rows of the stratified sample on which algorithms are screened, in ascending order; all rows if they are few."""
     names: tuple[str, ...]
     """Names of the classes, in the order of their numbers."""
+    labels: NDArray[Any]
+    """Classes as the target has them: whole numbers and booleans of a typed column, else the names [class]."""
     n_rows: int
     """Number of rows that were read."""
     dropped: Mapping[str, str]
@@ -54,7 +58,7 @@ class UserDataset:
 
 
 def read_dataset(
-    path: Path,
+    data: Path | pd.DataFrame,
     target: str,
     *,
     rows: int,
@@ -63,10 +67,10 @@ def read_dataset(
     decimal: Decimal = "auto",
     dates: DateOrder = "auto",
 ) -> UserDataset:
-    """Read a CSV file with a header, a Parquet file or a workbook.
+    """Read a CSV file with a header, a Parquet file or a workbook; or a frame, of which only text is interpreted.
 
     Args:
-        path: the file.
+        data: the file, or the frame.
         target: name of the target column.
         rows: largest size of the sample.
         bins: number of quantile bins of a numeric target; 0: no binning.
@@ -75,33 +79,36 @@ def read_dataset(
         dates: order of day and month where a column leaves it open.
 
     Raises:
-        UsageError: the file is not a table, has no such column, or has too few usable columns, rows or classes.
+        UsageError: the data is not a table, has no such column, or has too few usable columns, rows or classes.
     """
-    reading, header, notes = layout_of(path)
+    path = data if isinstance(data, Path) else None
+    where = str(path or "the frame")
+    if isinstance(data, Path):
+        reading, header, notes = layout_of(data)
+    else:
+        reading, header, notes = Reading(Column(""), (), form="frame"), [str(name).strip() for name in data], []
     target, ignore = target.strip(), [name.strip() for name in ignore]
-    check_names(path, header, 1 + len(ignore))
+    check_names(where, header, 1 + len(ignore))
     for name in (target, *ignore):
         if name not in header:
-            data = [cell for cell in header if apply.parse_number(cell, ".")]
-            aside = f"; the first line, expected to have the column names, has data such as {data[0]!r}" if data else ""
-            raise UsageError(f"{path}: unknown column {name!r}{aside}{suggest(name, header)}")
+            cells = [cell for cell in header if path and apply.parse_number(cell, ".")]
+            aside = (
+                f"; the first line, expected to have the column names, has data such as {cells[0]!r}" if cells else ""
+            )
+            raise UsageError(f"{where}: unknown column {name!r}{aside}{suggest(name, header)}")
     if target in ignore:
-        raise UsageError(f"{path}: --ignore {target}: the target is never an input; ignore other columns")
+        raise UsageError(f"{where}: --ignore {target}: the target is never an input; ignore other columns")
     if not (columns := [name for name in header if name != target and name not in ignore]):
-        raise UsageError(f"{path}: the target is the only column")
-    share = min(1.0, physical_memory() / (2 * MEMORY_PER_BYTE * max(1, os.stat(path).st_size)))
-    reading = replace(reading, share=share if reading.form == "csv" else 1.0)
-    cells = _cells(path, reading)
-    is_row = apply.is_row(cells)
-    table, left_out = cells[is_row], cells.index[~is_row]
-    n_rows = len(table)
-    if share < 1:
-        notes.append(f"the file is too large for memory: {n_rows} rows are read, a random {share:.0%}")
-    if len(left_out):
-        places = ", ".join(line_of(path, reading, row) for row in left_out[:5]) + ", …" * (len(left_out) > 5)
-        notes.append(f"repeated headers and comments, left out: {len(left_out)} ({places})")
-    found = kinds_of(table[[*columns, target]], decimal, dates, lambda row: line_of(path, reading, row))
-    where = f"{path}: column {target!r}"
+        raise UsageError(f"{where}: the target is the only column")
+    place: Callable[[int], str]
+    if isinstance(data, Path):
+        table, reading = _rows(data, reading, notes)
+        place = partial(line_of, data, reading)
+    else:
+        table, index = apply.cells_of(data.reset_index(drop=True)), data.index
+        place = lambda row: f"row {index[row]}"  # noqa: E731
+    found = kinds_of(table[[*columns, target]], decimal, dates, place)
+    where = f"{where}: column {target!r}"
     reading = replace(reading, target=found.columns.pop(target), columns=tuple(found.columns.values()))
     if bins:
         edges, labels = bins_of(where, table[target], reading.target, bins)
@@ -113,25 +120,61 @@ def read_dataset(
     usable = text.map(text.value_counts()).fillna(0) >= 2
     classes, names = encode(text[usable])
     sample = stratified_sample(classes, rows)
-    frame, dropped, further = _cleaned(path, table[usable], reading, found, classes)
+    inputs, dropped, further = _cleaned(where, table[usable], reading, found, classes)
     about = (*_about_rows(text, usable, sample), *_about_classes(classes, names), *found.all_notes(), *further)
-    dropped = {**dict.fromkeys(ignore, "ignored"), **dropped}
-    return UserDataset(path, reading, frame, classes, sample, tuple(names), n_rows, dropped, (*notes, *about))
+    return UserDataset(
+        path=path,
+        reading=replace(reading, columns=tuple(_used(reading.columns, inputs))),
+        frame=inputs,
+        classes=classes,
+        sample=sample,
+        names=tuple(names),
+        labels=_labels(table[target][usable], classes, names, binned=bool(bins)),
+        n_rows=len(table),
+        dropped={**dict.fromkeys(ignore, "ignored"), **dropped},
+        notes=(*notes, *about),
+    )
 
 
-def _cells(path: Path, reading: Reading) -> pd.DataFrame:
-    """Read the cells of a file whose layout is known; its names are those of the header."""
+def _rows(path: Path, reading: Reading, notes: list[str]) -> tuple[pd.DataFrame, Reading]:
+    """Read the rows of a file whose layout is known, at most a share that fits into memory; add notes about others."""
+    if reading.form == "csv":
+        share = min(1.0, physical_memory() / (2 * MEMORY_PER_BYTE * max(1, os.stat(path).st_size)))
+        reading = replace(reading, share=share)
     try:
-        return apply.read_cells(path, reading, reading.share)
+        cells = apply.read_cells(path, reading, reading.share)
     except OSError as error:
         raise path_error(path, error) from error
     except (ValueError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
         raise UsageError(f"{path}: not a table: {reason}") from error
+    is_row = apply.is_row(cells)
+    if reading.share < 1:
+        notes.append(f"the file is too large for memory: {is_row.sum()} rows are read, a random {reading.share:.0%}")
+    if len(left_out := cells.index[~is_row]):
+        places = ", ".join(line_of(path, reading, row) for row in left_out[:5]) + ", …" * (len(left_out) > 5)
+        notes.append(f"repeated headers and comments, left out: {len(left_out)} ({places})")
+    return cells[is_row], reading
+
+
+def _used(columns: Iterable[Column], frame: pd.DataFrame) -> Iterator[Column]:
+    """Yield the columns from which the columns of a cleaned frame are made."""
+    for column in columns:
+        parts = tuple(part for part in column.parts if column.prefix + part in frame)
+        if parts or column.name in frame:
+            yield replace(column, parts=parts)
+
+
+def _labels(cells: "pd.Series[Any]", classes: NDArray[np.int64], names: list[str], *, binned: bool) -> NDArray[Any]:
+    """Return the classes as whole numbers or booleans if the target has these types, else as text [class]."""
+    if binned or cells.dtype.kind not in "biuf" or (cells.astype(float) % 1 != 0).any():
+        return np.array(names, dtype=object)
+    first = np.unique(classes, return_index=True)[1]
+    return cells.iloc[first].to_numpy(dtype=bool if cells.dtype.kind == "b" else np.int64)
 
 
 def _cleaned(
-    path: Path, table: pd.DataFrame, reading: Reading, found: Kinds, classes: NDArray[np.int64]
+    where: str, table: pd.DataFrame, reading: Reading, found: Kinds, classes: NDArray[np.int64]
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Return the usable inputs, the columns left out with the reason, and notes about suspicious columns."""
     frame = apply.inputs(table, reading.columns).reset_index(drop=True)
@@ -141,7 +184,7 @@ def _cleaned(
     dropped = {name: found.remarks.get(name, "") or reason for name, reason in reasons.items() if reason}
     if len(dropped) == frame.shape[1]:
         listed = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())
-        raise UsageError(f"{path}: no usable column is left ({listed[:500]})")
+        raise UsageError(f"{where}: no usable column is left ({listed[:500]})")
     frame = frame.drop(columns=list(dropped))
     source = {name: column for column in reading.columns for name in column.names}
     notes = []
