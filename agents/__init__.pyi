@@ -67,5 +67,7 @@ from .rl.returns import returns_to_go as returns_to_go
 from .rl.returns import standardise as standardise
 from .rl.trust_region import conjugate_gradient as conjugate_gradient
 from .rl.trust_region import natural_step as natural_step
+from .select.api import select as select
+from .select.selection import Selection as Selection
 from .study.study import Study as Study
 from .tuning.tune import Tuning as Tuning

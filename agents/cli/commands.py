@@ -25,7 +25,7 @@ from agents.runs.program import program
 from agents.runs.replacing import check_target
 from agents.runs.saved_spec import weights_note
 from agents.runs.seal import CONFIG, is_search
-from agents.select.options import SelectOptions
+from agents.select.options import SelectOptions, is_selection
 from agents.shards import launch
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import kind_of
@@ -186,12 +186,16 @@ def _compare(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    description = "Write a page about one run, or about a search: what it found, curves, circuits, configuration."
+    description = "Write a page about one run, a search or a selection: what it found, curves, circuits, configuration."
     options = parse("report", ReportOptions, arguments, description=description)
     if is_search(options.run):
-        from agents.cli.report_search import run_search_report
+        from agents.cli.report_pages import run_search_report
 
         return run_search_report(options)
+    if is_selection(options.run):
+        from agents.cli.report_pages import run_selection_report
+
+        return run_selection_report(options)
     _check_run_folder(options.run)
     from agents.cli.compare import run_report
 

@@ -7,12 +7,23 @@ from typing import Literal
 from envs.automl import DateOrder, Decimal
 from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
+from qrl.common.files import kind_of
+
+RESULT = "best.json"
+"""File of the results in the folder of a selection."""
+FORMAT = "qrl-select-4"
+"""Format of best.json."""
 
 MOST_EVALUATIONS = 1000
 """Upper bound of the evaluations, more than there are algorithms [evaluations]."""
 
 MOST_ROWS = 10**9
 """Upper bound of the sample [rows]; larger values are rejected as typos."""
+
+
+def is_selection(path: Path) -> bool:
+    """Return whether this is the folder of a selection."""
+    return kind_of(path) == "folder" and kind_of(path / RESULT) == "file"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,12 @@
 """Printed output of `run.py select`: a summary of the dataset, each evaluated algorithm, the ranking."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from agents.runs.messages import printable
-from agents.select.search import CONTROL
-from envs.automl.choice_bias import Estimate
+from agents.select.selection import CONTROL, Selection
 from envs.automl.evaluation import Event, Started
 from envs.automl.frames import numeric
 from envs.automl.metrics import Metric, one_vs_rest_classes
@@ -74,41 +73,27 @@ def ranking_table(results: Sequence[AlgorithmResult]) -> str:
     return "\n".join(lines)
 
 
-def rankings(screened: Sequence[AlgorithmResult], final: Sequence[AlgorithmResult]) -> Iterator[str]:
+def rankings(found: Selection) -> Iterator[str]:
     """Yield the ranking, after that of the sample if the final one is on more rows, and what the columns mean."""
-    if final is not screened:
-        yield f"screening, on a sample of {screened[0].n_rows} rows:"
-        yield ranking_table(screened)
-        yield f"the best of the screening, on all {final[0].n_rows} rows:"
-    yield ranking_table(final)
-    metric, constant = final[0].metric, np.nanmean(final[0].constant_by_fold)
+    if found.screening is not found.ranking:
+        yield f"screening, on a sample of {found.screening[0].n_rows} rows:"
+        yield ranking_table(found.screening)
+        yield f"the best of the screening, on all {found.best.n_rows} rows:"
+    yield ranking_table(found.ranking)
+    metric, constant = found.best.metric, np.nanmean(found.best.constant_by_fold)
     yield f"gain: improvement of {_words(metric)} over always predicting the most frequent class, {constant:.4f}"
     yield "balanced_accuracy: mean of the classes' recalls; evaluation: number of the proposal, - for comparison"
 
 
-def conclusion(
-    screened: Sequence[AlgorithmResult],
-    final: Sequence[AlgorithmResult],
-    single: str,
-    expected: Estimate,
-    left_out: Iterable[str],
-) -> Iterator[str]:
-    """Yield lines that compare the best algorithms, and the recommendation.
-
-    Args:
-        screened: ranking on the sample, or on all rows if they are few.
-        final: ranking on most rows, from which the recommendation is.
-        single: best single algorithm on the training datasets.
-        expected: expected score of the recommendation on new rows.
-        left_out: evaluations for which there was no time.
-    """
-    proposed = next(each for each in screened if each.evaluation is not None)
-    best, words = final[0], _words(final[0].metric)
+def conclusion(found: Selection) -> Iterator[str]:
+    """Yield lines that compare the best algorithms, and the recommendation."""
+    proposed, best, expected = found.best_proposed, found.best, found.expected
+    single, words = named(found.screening, found.best_single), _words(found.best.metric)
     yield f"best proposed algorithm: {proposed.name}, {words} {proposed.mean:.4f}"
-    yield f"best single algorithm on the training datasets: {single}, {_compared(proposed, named(screened, single))}"
-    if best.name != CONTROL and (control := named(final, CONTROL)) is not None:
+    yield f"best single algorithm on the training datasets: {found.best_single}, {_compared(proposed, single)}"
+    if best.name != CONTROL and (control := named(found.ranking, CONTROL)) is not None:
         yield f"{CONTROL} alone: {_compared(best, control, 'the recommended one minus it')}"
-    yield from (f"left out by --time-budget: {each}" for each in left_out)
+    yield from (f"left out by --time-budget: {each}" for each in found.left_out)
     if best.is_majority:
         yield f"{best.name} only predicts the most frequent class: nothing was learned from these columns"
     elif best.gain <= 0:

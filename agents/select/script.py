@@ -1,7 +1,9 @@
-"""Generator of a standalone script, with scikit-learn and pandas only, that refits a chosen pipeline."""
+"""Generator of the standalone script best.py, which fits and saves a chosen pipeline, and predicts new files."""
 
 import inspect
+from pathlib import Path
 from pprint import pformat
+from string import Template
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,79 +15,23 @@ from envs.automl.frames import numeric
 from envs.automl.metrics import NEED_OUTPUTS, Metric, scorer_source
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
+from qrl.common.files import read_regular
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-_TEMPLATE = '''\
-"""{title}; best.json has the results of the other algorithms.
-
-    python best.py [FILE.csv]
-
-Prints its {measure} in {n_folds}-fold cross-validation{sampled}, and fits it on all rows with a target.
-Needs scikit-learn and pandas. From Python: `from best import columns, fit`, then `model = fit("FILE.csv")` and
-`model.predict(columns("NEW.csv"))`.
-"""
-
-import sys
-import warnings
-
-{imports}
-
-{reader}
-
-FILE = {file!r}
-NUMBERS = {numbers}
-TEXT = {text}
-ROWS = {rows!r}
-READING = {reading}
-
-
-def columns(path):
-    return inputs(read_table(path, READING), READING.columns)
-
-
-def dataset(path=FILE):
-    """Return inputs and classes, without rows whose class has no other row."""
-    table = read_table(path, READING, READING.share)
-    names = classes(table, READING)
-    kept = names.map(names.value_counts()).fillna(0) >= 2
-    return inputs(table[kept], READING.columns).reset_index(drop=True), names[kept].to_numpy(dtype=object)
-
-
-def pipeline():
-    numbers = {on_numbers}
-    text = {on_text}
-    preprocessing = ColumnTransformer([("numbers", numbers, NUMBERS), ("text", text, TEXT)])
-    return Pipeline([("preprocessing", preprocessing), ("classifier", {classifier})])
-
-
-def fit(path=FILE):
-    return pipeline().fit(*dataset(path))
-
-
-{scorer}def score(rows, named):
-    """Return the mean over folds{sampled}."""
-    if len(named) > ROWS:
-        sample, _ = train_test_split(np.arange(len(named)), train_size=ROWS, stratify=named, random_state=0)
-        sample = np.sort(sample)
-        rows, named = rows.iloc[sample], named[sample]
-    folds = StratifiedKFold({n_folds}, shuffle=True, random_state={seed})
-    return cross_val_score(pipeline(), rows, named, cv=folds, scoring={scoring}).mean()
-
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # the limit on the number of iterations is part of the algorithm
-    try:
-        rows, named = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
-    except (OSError, ValueError) as error:
-        sys.exit(f"best.py: {{' '.join(str(error).split())}}")
-    except KeyError as error:
-        sys.exit(f"best.py: the file lacks columns that the pipeline needs: {{error}}")
-    print(f"{measure} in {n_folds}-fold cross-validation: {{score(rows, named):.6f}}")
-    model = pipeline().fit(rows, named)
-    print(f"fitted on {{len(rows)}} rows: {{type(model[-1]).__name__}}")
-'''
+_TEMPLATE = Path(__file__).with_name("best.py.template")
+_TRUSTED = (
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.tree._tree.Tree",
+)
+"""Types in fitted pipelines of `algorithms` that skops 0.16 does not know by itself."""
 
 
 def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric, n_rows: int) -> str:
@@ -102,6 +48,7 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric
     text = [column for column in dataset.frame.columns if column not in numbers]
     imports = {
         "sklearn.compose": {"ColumnTransformer"},
+        "sklearn.exceptions": {"InconsistentVersionWarning"},
         "sklearn.model_selection": {"StratifiedKFold", "cross_val_score", "train_test_split"},
         "sklearn.pipeline": {"Pipeline"},
     }
@@ -112,12 +59,12 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric
         "on_text": source_of(on_text, imports),
         "classifier": source_of(classifier, imports),
     }
+    data = {"numbers": numbers, "text": text, "left_out": list(dataset.dropped), "reading": dataset.reading}
     lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]
-    file = dataset.path
-    return _TEMPLATE.format(
-        title=f"Pipeline that `run.py select` chose for {printable(file.name)}: {name}".replace("\\", "").replace(
-            '"', ""
-        ),
+    assert dataset.path is not None
+    title = printable(f"Pipeline that `run.py select` chose for {dataset.path.name}: {name}")
+    return Template(read_regular(_TEMPLATE).decode()).substitute(
+        title=title.replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
         scoring="scorer" if metric in NEED_OUTPUTS else repr(metric),
@@ -126,11 +73,10 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric
         sampled=f" on a stratified sample of {n_rows} rows" if n_rows < len(dataset.classes) else "",
         imports="\n".join(lines),
         reader=inspect.getsource(apply).partition('"""\n\n')[2].rstrip(),
-        file=str(file.resolve()),
-        numbers=pformat(numbers, width=110, compact=True),
-        text=pformat(text, width=110, compact=True),
+        file=repr(str(dataset.path.resolve())),
         rows=n_rows,
-        reading=pformat(dataset.reading, width=110, compact=True),
+        trusted=pformat(list(_TRUSTED)),
+        **{key: pformat(value, width=110, compact=True) for key, value in data.items()},
         **sources,
     )
 

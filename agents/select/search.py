@@ -1,27 +1,109 @@
 """Search for an algorithm: the selector's proposals on a sample of the rows, then the best of them on all rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from agents.core.agent import DeterministicInContextAgent, InContextAgent
 from agents.experiment.run import Run
+from agents.select.options import SelectOptions
+from agents.select.selection import CONTROL, Selection
+from agents.select.selectors import best_single
+from envs.automl.choice_bias import corrected
 from envs.automl.evaluation import Evaluator, Event
 from envs.automl.lookup_tasks import LookupTasks
-from envs.automl.meta_features import meta_features
+from envs.automl.meta_features import META_FEATURES, meta_features
+from envs.automl.reading import UserDataset, read_dataset
 from envs.automl.results import AlgorithmResult, ranked
+from qrl.common.errors import UsageError
 
-CONTROL = "gradient_boosting"
-"""Algorithm that is compared in any case: what a practitioner would fit without a search."""
+Watch = Callable[[Iterator[Event], int], Iterator[AlgorithmResult]]
+"""Function that yields the results among events, and reports on both; the number is that of all evaluations."""
+
 N_FINALISTS = 2
 """Number of the best algorithms on the sample that are scored on all rows."""
 SCREENING_SHARE = 0.5
 """Share of the time budget that the sample may take if there are more rows; ours."""
 
 
+def read(data: Path | pd.DataFrame, options: SelectOptions) -> UserDataset:
+    """Read the user's dataset as the options say. Raises UsageError as `read_dataset` does."""
+    return read_dataset(
+        data,
+        options.target,
+        rows=options.rows,
+        bins=options.bins,
+        ignore=options.ignore,
+        decimal=options.decimal,
+        dates=options.dates,
+    )
+
+
+def check_evaluations(run: Run, evaluations: int) -> None:
+    """Raise UsageError if there are more evaluations than algorithms."""
+    assert isinstance(run.distribution, LookupTasks)  # selector_of refuses other families
+    if evaluations > (most := len(run.distribution.table.candidates)):
+        raise UsageError(f"--evaluations must be at most {most}, the number of algorithms, not {evaluations}")
+
+
+def choose(evaluator: Evaluator, run: Run, options: SelectOptions, watch: Watch) -> Selection:
+    """Search for an algorithm: on a sample of the rows, then on all rows.
+
+    Args:
+        evaluator: evaluator of algorithms on the dataset.
+        run: the selector, see `selectors.selector_of`.
+        options: options of the search.
+        watch: reports on the evaluations.
+
+    Raises:
+        UsageError: every algorithm failed.
+    """
+    dataset, metric = evaluator.dataset, evaluator.metric
+    assert isinstance(run.distribution, LookupTasks)
+    single = best_single(run.distribution, metric)
+    comparisons = list(dict.fromkeys((single, CONTROL))) if options.compare else []
+    classes = dataset.classes[dataset.sample]
+    features = meta_features(dataset.frame.iloc[dataset.sample].reset_index(drop=True), classes)
+    screening = screen(evaluator, run, features, options.evaluations, comparisons)
+    screened = tuple(ranked(watch(screening, options.evaluations)))
+    if (worst := screened[0]).scores.failure:
+        raise UsageError(f"{dataset.path or 'the frame'}: all algorithms failed; {worst.name}: {worst.scores.failure}")
+    final = tuple(ranked(watch(finish(evaluator, screened, compare=options.compare), options.evaluations)))
+    if not final or final[0].scores.failure:
+        final = screened
+    else:
+        classes = dataset.classes
+    confusion = np.zeros((len(dataset.names),) * 2, dtype=np.int64)
+    np.add.at(confusion, (classes, final[0].scores.predicted), 1)
+    ranking = tuple(map(_without_outputs, final))
+    return Selection(
+        ranking=ranking,
+        screening=ranking if final is screened else tuple(map(_without_outputs, screened)),
+        expected=corrected(metric, classes, [each.scores for each in final if not each.scores.failure]),
+        best_single=single,
+        left_out=tuple(evaluator.left_out),
+        classes=dataset.names,
+        confusion=confusion,
+        meta_features=dict(zip(META_FEATURES, map(float, features), strict=True)),
+        excluded=dataset.dropped,
+        notes=dataset.notes,
+    )
+
+
+def _without_outputs(result: AlgorithmResult) -> AlgorithmResult:
+    """Return a result without the outputs for each class, which take much memory."""
+    return replace(result, scores=replace(result.scores, outputs=None))
+
+
 @torch.no_grad()
-def screen(evaluator: Evaluator, run: Run, evaluations: int, comparisons: Sequence[str]) -> Iterator[Event]:
+def screen(
+    evaluator: Evaluator, run: Run, features: NDArray[np.float64], evaluations: int, comparisons: Sequence[str]
+) -> Iterator[Event]:
     """Evaluate the selector's proposals, then the algorithms to compare with, on the sample.
 
     A policy proposes its most probable algorithm; its observation marks the evaluated algorithms. An algorithm that
@@ -29,13 +111,13 @@ def screen(evaluator: Evaluator, run: Run, evaluations: int, comparisons: Sequen
 
     Args:
         evaluator: evaluator of algorithms on the dataset.
-        run: the selector, see `command.selector_of`.
+        run: the selector, see `selectors.selector_of`.
+        features: meta-features of the sample [feature].
         evaluations: number of proposals.
         comparisons: algorithms that are evaluated in any case.
     """
     dataset, rows = evaluator.dataset, evaluator.dataset.sample
     share = SCREENING_SHARE if len(rows) < len(dataset.classes) else 1.0
-    features = meta_features(dataset.frame.iloc[rows].reset_index(drop=True), dataset.classes[rows])
     assert isinstance(run.distribution, LookupTasks) and isinstance(run.agent, InContextAgent)  # see selector_of
     table = run.distribution.table
     family = run.distribution.with_new_task(f"{dataset.path} (user's dataset)", features, evaluations)

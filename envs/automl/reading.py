@@ -24,7 +24,8 @@ from qrl.common.files import path_error
 from qrl.common.memory import physical_memory
 
 MEMORY_PER_BYTE = 20
-"""Memory that a byte of a CSV file takes as cells of text; a random share of the rows of larger files is read."""
+"""Memory that a byte of a CSV file takes as cells of text. If a file takes more than half of this machine's memory, a
+random share of its rows is read."""
 
 
 @dataclass(frozen=True)

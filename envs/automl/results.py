@@ -73,6 +73,7 @@ class AlgorithmResult:
             **{metric: float(np.nanmean(values)) for metric, values in folds.items()},
             "standard_error": self.standard_error,
             "gain": self.gain,
+            "observed_gain": self.observed_gain,
             "seconds": self.scores.seconds,
             **{f"{metric}_by_fold": _defined(values) for metric, values in folds.items()},
             "only_predicts_majority": self.is_majority,
