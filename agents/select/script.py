@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 _TEMPLATE = Path(__file__).with_name("best.py.template")
-_TRUSTED = (
+TRUSTED = (
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -75,7 +75,7 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric
         reader=inspect.getsource(apply).partition('"""\n\n')[2].rstrip(),
         file=repr(str(dataset.path.resolve())),
         rows=n_rows,
-        trusted=pformat(list(_TRUSTED)),
+        trusted=pformat(list(TRUSTED)),
         **{key: pformat(value, width=110, compact=True) for key, value in data.items()},
         **sources,
     )

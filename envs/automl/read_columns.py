@@ -1,7 +1,5 @@
 """Transformer of scikit-learn that reads the columns of a frame as a user's file is read."""
 
-from typing import Self
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self.columns = columns
 
-    def fit(self, X: pd.DataFrame, y: object = None) -> Self:
+    def fit(self, X: pd.DataFrame, y: object = None) -> "ReadColumns":
         """Check the columns. Raises UsageError if one is missing."""
         self.transform(X)
         return self

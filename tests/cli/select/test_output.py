@@ -33,9 +33,13 @@ def test_select_prints_results_and_writes_its_files(file, capsys):
     assert f"accuracy in 5-fold cross-validation: {best['accuracy']:.6f}" in done.stdout
     assert "fitted on 120 rows" in done.stdout
     Path("other.csv").write_text("a,b\n1,2\n")
-    bad = {"nowhere.csv": "No such file", "other.csv": "the file lacks columns", "select-data/best.json": "tokenizing"}
+    bad = {
+        "nowhere.csv": "No such file",
+        "other.csv": "missing column 'y', the target",
+        "select-data/best.json": "tokenizing",
+    }
     for given, message in bad.items():
         done = subprocess.run([*command, given], capture_output=True, text=True, check=False, cwd=file.parent)
-        assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
+        assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert run_select(file, "--target", "y") == 2
     assert "select-data already exists; choose another --out, or --overwrite to replace" in capsys.readouterr().err

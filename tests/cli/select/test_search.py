@@ -84,7 +84,7 @@ def test_selector_observes_the_same_as_in_training(scores, monkeypatch):
     run_ = select_command.selector_of(None)
     family = run_.distribution
     row, evaluations = len(family.table.names) - 1, family.horizon
-    monkeypatch.setattr(search, "meta_features", lambda frame, classes: family.table.features[row])
+    features = family.table.features[row]
     base = 0.25
     constant = scoring.PipelineScores(np.full(5, base), np.full(5, base), 0.0, predicted=np.zeros(120, dtype=int))
     monkeypatch.setattr(scoring, "constant", lambda classes: constant)
@@ -100,7 +100,7 @@ def test_selector_observes_the_same_as_in_training(scores, monkeypatch):
 
     monkeypatch.setattr(rl2.RL2, "act_deterministically", watched)
     dataset = read_dataset(Path("data.csv"), "y", rows=1000)
-    events = search.screen(Evaluator(dataset, "accuracy", TimeBudget(None)), run_, evaluations, ())
+    events = search.screen(Evaluator(dataset, "accuracy", TimeBudget(None)), run_, features, evaluations, ())
     results = [each for each in events if isinstance(each, AlgorithmResult)]
     assert [each.name for each in results] == asked and len(set(asked)) == evaluations
     lanes, state = family.vectorise(1, 1), run_.agent.begin(1, 1)
