@@ -101,11 +101,11 @@ def read_record(path: Path) -> Record:
     content, where = from_json(path), str(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UsageError(f"{where}: not written by this version of `select` ({FORMAT}); select again")
-    metric = content.get("ranked_by")
-    rankings = {
-        name: [_part(Row, each, f"{where}: {name}", score=metric) for each in content.get(name) or ()]
-        for name in ("ranking", "screening")
-    }
+    rankings = {name: content.get(name) or [] for name in ("ranking", "screening")}
+    for name, rows in rankings.items():
+        if isinstance(rows, list):
+            score = str(content.get("ranked_by"))
+            rankings[name] = [_part(Row, each, f"{where}: {name}", score=score) for each in rows]
     data = _part(Data, content.get("data"), f"{where}: data")
     expected = _part(Estimate, content.get("expected_on_new_rows"), f"{where}: expected_on_new_rows")
     record = from_plain(Record, {**_own(Record, content), **rankings, "data": data, "expected": expected}, where)
@@ -114,7 +114,7 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def _part(cls: type[T], content: object, where: str, **renamed: object) -> T:
+def _part(cls: type[T], content: object, where: str, **renamed: str) -> T:
     """Build a dataclass from an object with further keys; `renamed` has the keys of fields with other names."""
     if not isinstance(content, dict):
         raise UsageError(f"{where}: expected an object, found {shown(content)}")

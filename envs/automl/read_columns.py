@@ -19,12 +19,12 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self.columns = columns
 
-    def fit(self, X: pd.DataFrame, y: object = None) -> "ReadColumns":
+    def fit(self, X: object, y: object = None) -> "ReadColumns":
         """Check the columns. Raises UsageError if one is missing."""
         self.transform(X)
         return self
 
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, X: object) -> pd.DataFrame:
         """Return the inputs [row, column]. Raises UsageError if `X` is not a frame, or lacks a column."""
         if not isinstance(X, pd.DataFrame):
             raise UsageError(f"expected a DataFrame with the columns of the training, found a {type(X).__name__}")

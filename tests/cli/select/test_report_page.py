@@ -71,7 +71,7 @@ def test_page(selected, capsys):
         (lambda it: {**it, "ranking": [3]}, "ranking: expected an object, found 3"),
         (lambda it: {**it, "ranking": [{**it["best"], "gain": "much"}]}, "gain: expected "),
         (lambda it: {**it, "ranking": [{**it["best"], "accuracy": None}]}, "score: expected "),
-        (lambda it: {**it, "ranked_by": ["x"]}, "ranked_by: expected one of"),
+        (lambda it: {**it, "ranked_by": ["x"]}, "score: expected a number"),
         (lambda it: {**it, "confusion": [[1, 2], [3]]}, "a confusion matrix that does not fit the classes"),
         (lambda it: {**it, "confusion": "x"}, "confusion: expected a list"),
         (lambda it: {**it, "data": None}, "data: expected an object, found None"),

@@ -85,7 +85,7 @@ def test_the_same_selection_as_on_the_command_line(file):
         table = json.loads(json.dumps(found.to_json()))
         for part in ("ranking", "screening"):
             for each in [*table[part], *best[part]]:
-                del each["seconds"]
+                each["seconds"] = 0
         assert table["ranking"] == best["ranking"] and table["screening"] == best["screening"]
         assert table["confusion"] == best["confusion"] and table["meta_features"] == best["meta_features"]
 
@@ -114,16 +114,14 @@ def test_labels_are_those_of_the_frame(make, labels):
     ("change", "message"),
     [
         ({"target": "Y"}, "the frame: unknown column 'Y'; did you mean 'y'"),
-        ({"target": 3}, "target: expected "),
         ({"metric": "acuracy"}, "metric: expected one of .*; did you mean 'accuracy'"),
         ({"evaluations": 0}, "^evaluations must be at least 1"),
         ({"evaluations": 15}, "^evaluations must be at most 14"),
-        ({"time_budget": 0}, "^time_budget must be positive"),
+        ({"time_budget": 0.0}, "^time_budget must be positive"),
         ({"ignore": "size"}, "^ignore: expected a list"),
         ({"ignore": ["y"]}, "ignore=y: the target is never an input"),
         ({"target": "noise"}, "only classification is supported; bins=4 predicts quartiles"),
         ({"selector": "nowhere"}, "nowhere: no such run folder"),
-        ({"data": 3}, "^data: expected a DataFrame or a path, found 3"),
         ({"data": "nowhere.csv"}, "nowhere.csv: No such file"),
     ],
 )
