@@ -270,6 +270,19 @@ def test_typed_files(monkeypatch):
         read_dataset(Path("t.parquet"), "y", rows=1000)
 
 
+def test_numbers_of_a_workbook_are_taken_as_stored():
+    """As text, 1.571 beside small whole numbers would be 1571; a class 1 with a missing one would be 1.0."""
+    cells = [1.571 if i % 2 else i % 7 for i in range(N)]
+    classes = [None, *(i % 2 for i in range(1, N))]
+    frame = pd.DataFrame({"x": pd.Series(cells, dtype=object), "y": classes, "z": np.arange(N) % 3 == 0})
+    frame.to_excel("t.xlsx", index=False)
+    frame.assign(x=frame["x"].astype(float)).to_parquet("t.parquet")
+    for name in ("t.xlsx", "t.parquet"):
+        own = read_dataset(Path(name), "y", rows=1000)
+        assert list(own.frame["x"]) == cells[1:] and own.names == ("0", "1")
+        assert list(own.frame["z"]) == list(frame["z"][1:].astype(float))
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("change", [{}, {"sep": ";", "decimal": ","}, {"sep": "|"}])
 def test_script_reads_new_files_in_the_same_way(change):
