@@ -30,7 +30,7 @@ DESCRIPTION = """Search for options of agent and model whose trainings score bes
 several processes at a time, continue. Every other option of `train` is taken and holds for all trials. Test tasks are
 never touched (docs/tuning.md)."""
 
-FOREIGN = ("overwrite", "seeds", "jobs", "from", "track", "validate-every", "validate-tasks", "patience")
+FOREIGN = ("overwrite", "seeds", "jobs", "ray", "from", "track", "validate-every", "validate-tasks", "patience")
 """Options of `train` that a search has no use for."""
 
 

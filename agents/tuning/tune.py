@@ -18,7 +18,7 @@ from agents.tuning.ranges import Value
 from agents.tuning.record import HeldOut, Record, State, TrialRecord
 from agents.tuning.request import SearchRequest
 from agents.tuning.search import Claim, Search, check_search
-from agents.tuning.storage import check_storage, without_password
+from agents.tuning.storage import check_storage, storage_errors, without_password
 from agents.tuning.training import Pruned, Refused, score_trial
 from qrl.common.errors import TrainingError
 from qrl.common.trust import code_used
@@ -80,7 +80,8 @@ def run_tuning(request: SearchRequest, *, command: Sequence[str] = (), again: st
         check_search(request)
     recorded = [without_password(word) for word in command]
     try:
-        return _Worker(request, recorded, quiet=quiet).work()
+        with storage_errors(request.storage):
+            return _Worker(request, recorded, quiet=quiet).work()
     except Interrupted as stop:
         tell(f"stopped; to continue: {without_password(again)}")
         stop.told = True

@@ -251,13 +251,6 @@ def export() -> Iterator[Line]:
     yield ["export", "bandit", "--steps", "2"]
 
 
-def draw() -> Iterator[Line]:
-    """Yield bad command lines of `draw`."""
-    yield ["draw"]
-    yield from (["draw", run] for run in NOT_RUNS)
-    yield from each(("--out",), ("nav", "file", "file/inside.png", "\x00", "/proc/x/y.png", "a.xyz"), ["draw", "nav"])
-
-
 def plot() -> Iterator[Line]:
     """Yield bad command lines of `plot`."""
     yield ["plot"]
@@ -310,6 +303,6 @@ def other() -> Iterator[Line]:
 
 CASES: dict[str, list[Line]] = {
     function.__name__: list(function())
-    for function in (train, evaluate, resume, robustness, export, draw, plot, select, other)
+    for function in (train, evaluate, resume, robustness, export, plot, select, other)
 }
 """Bad command lines by command."""
