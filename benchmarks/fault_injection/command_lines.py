@@ -132,7 +132,8 @@ def train() -> Iterator[Line]:
         "--eval-steps": ("10000",),
     }
     for option, values in too_large.items():
-        yield from each([option], values, [*quick, *(["--eval-tasks", "1000000"] if option == "--eval-steps" else [])])
+        many = ["--eval-tasks", "1000000"] if option in ("--eval-steps", "--eval-episodes") else []
+        yield from each([option], values, [*quick, *many])
     ranges = ("gravity", "gravity=", "=1:2", "gravity=2:1", "gravity=nan:1", "gravity=0:1e400", "gravity=int:0:1e30",
               "gravity=int:0:1.5", "gravity=log:0:1", "gravity=x", "gravty=1:2", "gravity=1:2:3", "gravity=\x00",
               f"gravity=0:{HUGE}{HUGE * 20}", f"gravity=int:0:{HUGE}", "gravity=,", "gravity=1,1")  # fmt: skip
