@@ -132,7 +132,7 @@ def train() -> Iterator[Line]:
         "--eval-steps": ("10000",),
     }
     for option, values in too_large.items():
-        many = ["--eval-tasks", "1000000"] if option in ("--eval-steps", "--eval-episodes") else []
+        many = ["--eval-tasks", "1000000"] if option == "--eval-steps" else []
         yield from each([option], values, [*quick, *many])
     ranges = ("gravity", "gravity=", "=1:2", "gravity=2:1", "gravity=nan:1", "gravity=0:1e400", "gravity=int:0:1e30",
               "gravity=int:0:1.5", "gravity=log:0:1", "gravity=x", "gravty=1:2", "gravity=1:2:3", "gravity=\x00",
@@ -197,7 +197,6 @@ def evaluate() -> Iterator[Line]:
     yield from each(("--split", "--backend", "--noise"), NOT_NAMES, ["evaluate", "nav"])
     yield from each(("--out",), NOT_OUT, ["evaluate", "nav"])
     for line in (
-        ["--split", "validation"],
         ["--tasks", "1"],
         ["--tasks", "100000000"],
         ["--tasks", "1000000", "--steps", "10000"],
