@@ -8,12 +8,14 @@ Optuna unpickles, are refused.
 """
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.runs.messages import without_password
 from qrl.common.errors import UsageError
-from qrl.common.files import LARGEST_RESULT, check_replaceable, kind_of, open_stream, parse_json, path_error
+from qrl.common.files import LARGEST_RESULT, check_new_file, kind_of, open_stream, parse_json, path_error
 from qrl.common.summaries import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 JOURNAL = "journal:"
 LARGEST_LINE = 1 << 20
 """Largest entry of a journal [bytes]."""
-TABLE = "studies"
-"""Table of a database by which one of Optuna's is known."""
+TABLES = {"studies", "trials", "version_info"}
+"""Tables of a database by which one of Optuna's is known."""
 
 
 def check_optuna() -> None:
@@ -75,6 +77,20 @@ def open_storage(text: str) -> "BaseStorage":
         raise UsageError(f"{path}: no journal of a search, or a damaged one: {_reason(error)}") from error
 
 
+@contextmanager
+def storage_errors(text: str) -> Iterator[None]:
+    """Raise UsageError, with the name of the storage, for what its database or its driver raises meanwhile."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise UsageError(
+            f"--storage {without_password(text)}: no longer usable, or damaged: {_reason(error)}"
+        ) from error
+
+
 def same_storage(one: str, other: str) -> bool:
     """Return whether two texts name the same storage; a journal may be named by several paths."""
     if one.startswith(JOURNAL) and other.startswith(JOURNAL):
@@ -109,10 +125,10 @@ def _create_parent(path: Path) -> None:
 
 def _check_creatable(path: Path) -> None:
     """Raise UsageError unless a file can be created, with its missing parent folders."""
-    parent = path.absolute().parent
-    while kind_of(parent) == "missing":
-        parent = parent.parent
-    check_replaceable(parent / path.name)
+    first = path.absolute()
+    while kind_of(first.parent) == "missing":
+        first = first.parent
+    check_new_file(first)
 
 
 def _is_entry(line: bytes) -> bool:
@@ -128,6 +144,7 @@ def _check_database(text: str) -> bool:
 
     try:
         url = sqlalchemy.make_url(text)
+        url.get_dialect()  # Raises for an unknown one.
         if url.get_backend_name() == "sqlite":
             if not url.database or url.database == ":memory:":
                 raise UsageError(f"--storage {text}: a database in memory ends with its process: give a file")
@@ -143,9 +160,9 @@ def _check_database(text: str) -> bool:
         raise
     except Exception as error:  # Of SQLAlchemy, or of any driver.
         raise _unusable(text, error) from error
-    if names and TABLE not in names:
+    if names and not TABLES.issubset(names):
         raise UsageError(f"--storage {without_password(text)}: the database is of something else, with {names[0]!r}")
-    return TABLE in names
+    return bool(names)
 
 
 def _unusable(text: str, error: Exception) -> UsageError:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.shards import launch
+from agents.shards import launch, team
 from qrl.common.errors import UsageError
 from tests.support.command_line import ROOT
 
@@ -81,6 +81,8 @@ def test_killed_and_restarted_training_ends_with_the_same_bits(tmp_path):
     [
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found 'two'"),
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found '0'"),
+        ({"WORLD_SIZE": "9" * 5000}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found '999"),
+        ({"WORLD_SIZE": "\u0663"}, "WORLD_SIZE: expected a whole number"),
         ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK: expected a whole number"),
         ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK: 2 must be less than WORLD_SIZE, 2"),
     ],
@@ -88,6 +90,17 @@ def test_killed_and_restarted_training_ends_with_the_same_bits(tmp_path):
 def test_variables_of_a_launcher_that_make_no_sense(environ, message):
     with pytest.raises(UsageError, match=message):
         launch.leads(environ)
+
+
+def test_shards_are_divided_before_the_processes_connect(monkeypatch):
+    """A process that ends while others connect would leave them with an error of their own."""
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setattr(team, "processes", None)
+    with (
+        pytest.raises(UsageError, match=r"^3 processes cannot share 4 shards equally: give shards 3"),
+        team.team(4, "cpu"),
+    ):
+        pass
 
 
 def test_variables_of_a_launcher():
