@@ -128,7 +128,7 @@ def train() -> Iterator[Line]:
         "--agent.episodes": ("10000000",),
         "--agent.inner-steps": ("10000000",),
         "--env.horizon": ("1000000", "10000000"),
-        "--eval-episodes": ("100000",),
+        "--eval-episodes": ("100000000",),
         "--eval-steps": ("10000",),
     }
     for option, values in too_large.items():

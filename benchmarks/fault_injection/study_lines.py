@@ -130,7 +130,6 @@ def tune() -> Iterator[Line]:
         ["--agent", "syntax.py"],
         ["--noise", "depolarizing=0.1"],
         ["--agent.meta-batch", "3", "--shards", "2"],
-        ["--eval-steps", "10000"],
         ["--take-over", "yes"],
     ):
         yield [*quick, *line]
