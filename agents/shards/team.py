@@ -71,8 +71,9 @@ class Team:
 
 def _check_division(n_shards: int, n_processes: int) -> None:
     if n_shards % n_processes:
-        remedy = f"give shards {n_processes}, or a multiple of it"
-        raise UsageError(f"{n_processes} processes cannot share {n_shards} shards equally: {remedy}")
+        shards = f"{n_shards} shards" if n_shards > 1 else "1 shard"
+        remedy = "start so many processes that they divide the shards, or begin a training with other --shards"
+        raise UsageError(f"{n_processes} processes cannot share {shards} equally: {remedy}")
 
 
 @contextmanager

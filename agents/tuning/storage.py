@@ -8,6 +8,7 @@ Optuna unpickles, are refused.
 """
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from agents.runs.messages import without_password
 from qrl.common.errors import UsageError
-from qrl.common.files import LARGEST_RESULT, check_new_file, kind_of, open_stream, parse_json, path_error
+from qrl.common.files import LARGEST_RESULT, check_new_file, kind_of, open_regular, open_stream, parse_json, path_error
 from qrl.common.summaries import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -72,7 +73,13 @@ def open_storage(text: str) -> "BaseStorage":
     try:
         # Not the default, a symbolic link: of a relative path it leads nowhere, and then a lock that a killed process
         # has left is never released.
-        return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
+        lock = JournalFileOpenLock(path)
+        lock.acquire()
+        try:
+            _remove_torn_entry(Path(path))
+        finally:
+            lock.release()
+        return JournalStorage(JournalFileBackend(path, lock))
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise UsageError(f"{path}: no journal of a search, or a damaged one: {_reason(error)}") from error
 
@@ -111,9 +118,23 @@ def _check_journal(path: Path) -> bool:
         number = 0
         while line := stream.readline(LARGEST_LINE):
             number += 1
-            if not _is_entry(line):
+            is_torn = number > 1 and not line.endswith(b"\n") and not stream.read(1)
+            if not (is_torn or _is_entry(line)):
                 raise UsageError(f"--storage: {path} is no journal of a search, or a damaged one: line {number}")
     return number > 0
+
+
+def _remove_torn_entry(path: Path) -> None:
+    """Remove the end of a journal that is no whole line: an entry whose process died while it was written.
+
+    Optuna would append its next entry to this line, and refuse the journal from then on.
+    """
+    if kind_of(path) == "missing":
+        return
+    with os.fdopen(open_regular(path, os.O_RDWR), "r+b") as file:
+        content = file.read()
+        if (end := content.rfind(b"\n") + 1) < len(content):
+            file.truncate(end)
 
 
 def _create_parent(path: Path) -> None:

@@ -56,6 +56,20 @@ def test_journals_of_something_else(content, line, folder):
     assert (folder / "x.log").read_bytes() == content
 
 
+def test_a_torn_last_entry_is_left_out(folder):
+    trial_in("journal:x.log")
+    content = (folder / "x.log").read_bytes()
+    for length in range(len(content) - 1, len(content) - 20, -1):
+        (folder / "x.log").write_bytes(content[:length])
+        assert check_storage("journal:x.log") is True
+        assert (folder / "x.log").read_bytes() == content[:length], "a check changes nothing"
+        trial_in("journal:x.log")
+        states = [
+            each.state.name for each in optuna.load_study(study_name="a", storage=open_storage("journal:x.log")).trials
+        ]
+        assert states == ["RUNNING", "COMPLETE"], "the outcome of the first trial was not written"
+
+
 def test_a_journal_that_is_refused_by_its_reader(folder):
     (folder / "x.log").write_text('{"op_code":4,"worker_id":"a"}\n')
     check_storage("journal:x.log")
