@@ -9,6 +9,7 @@ holds a few runs, tables and damaged files, and is compared before and after by 
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -17,11 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.cli.main import main as run_command_line
-from benchmarks.fault_injection.command_lines import CASES, prepare
+from agents.cli.main import PATIENCE
+from agents.study.on_ray import ANSWER
+from benchmarks.fault_injection import command_lines, study_lines
 from benchmarks.fault_injection.forked import Outcome, forked
+from benchmarks.fault_injection.launched import launched
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
+
+CASES = command_lines.CASES | study_lines.CASES
+"""Bad command lines by command."""
 
 MEMORY = 8.0
 """Address space of a child beyond that of its parent [GiB]."""
@@ -37,6 +43,9 @@ class Options(QuickOptions):
     prompt: float = 10.0
     """Longest time that a refusal may take [s]."""
 
+    command: str = ""
+    """Run only the command lines of this command."""
+
     only: str = ""
     """Run only the command lines that contain this text."""
 
@@ -45,24 +54,30 @@ def main(options: Options) -> None:
     """Run every bad command line and compare what it does with what it should do."""
     set_up(threads=1)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as outside:
         work = Path(folder)
         os.chdir(work)
-        prepare(work)
+        command_lines.prepare(work)
+        study_lines.prepare(work)
+        pristine = Path(outside, "pristine")
+        shutil.copytree(work, pristine, symlinks=True)
         trials = []
         for command, lines in CASES.items():
+            if options.command not in ("", command):
+                continue
             chosen = [line for line in lines if options.only in " ".join(line)]
             for line in chosen[:: 10 if options.quick else 1]:
                 trials.append(trial(command, line, options))
                 if trials[-1]["failed"]:
                     print(f"FAIL {trials[-1]}", flush=True)
+                    restore(work, pristine)  # Else what was written would be in the way of the next lines.
         os.chdir("/")
     rows = [summary(command, [each for each in trials if each["command"] == command]) for command in CASES]
     rows = [row for row in rows if row["lines"]]
     print(table(rows))
     failed = [each for each in trials if each["failed"]]
     result = {"summary": rows, "failed": failed, "trials": trials, "pass": not failed}
-    if not options.only:
+    if not (options.only or options.command):
         minutes = {"minutes": round((time.perf_counter() - started) / 60, 1)}
         write_result("bad_commands", result | minutes, quick=options.quick)
     sys.exit(bool(failed))
@@ -71,8 +86,10 @@ def main(options: Options) -> None:
 def trial(command: str, arguments: Sequence[str], options: Options) -> dict[str, Any]:
     """Run one command line; return it with its message and with what is wrong, if anything."""
     before = snapshot(Path())
-    outcome = forked(lambda: run_command_line(list(arguments)), Path.cwd(), limit=options.limit, memory=MEMORY)
-    failed = verdict(outcome, before == snapshot(Path()), options)
+    outcome = forked(lambda: launched(arguments), Path.cwd(), limit=options.limit, memory=MEMORY)
+    follows = any(word.startswith("RANK=") for word in arguments)
+    prompt = options.prompt + ANSWER * (study_lines.SILENT in arguments) + PATIENCE * follows
+    failed = verdict(outcome, before == snapshot(Path()), prompt, options.limit)
     shown = [word if len(word) <= 60 else f"{word[:57]}..." for word in map(ascii, arguments)]
     return {
         "command": command,
@@ -84,10 +101,17 @@ def trial(command: str, arguments: Sequence[str], options: Options) -> dict[str,
     }
 
 
-def verdict(outcome: Outcome, unchanged: bool, options: Options) -> str:
+def restore(work: Path, pristine: Path) -> None:
+    """Give a folder the content of another one."""
+    for path in work.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    shutil.copytree(pristine, work, symlinks=True, dirs_exist_ok=True)
+
+
+def verdict(outcome: Outcome, unchanged: bool, prompt: float, limit: float) -> str:
     """Return what is wrong with an outcome, in words; "" if it is as it should be."""
     if outcome.code is None:
-        return f"still running after {options.limit:g} s"
+        return f"still running after {limit:g} s"
     wrong = []
     if outcome.code != 2:
         wrong.append(f"exit code {outcome.code}")
@@ -100,7 +124,7 @@ def verdict(outcome: Outcome, unchanged: bool, options: Options) -> str:
         wrong.append(f"stdout: {outcome.output[:100]!a}")
     if not unchanged:
         wrong.append("files were written or changed")
-    if outcome.seconds > options.prompt:
+    if outcome.seconds > prompt:
         wrong.append(f"took {outcome.seconds:.1f} s")
     return "; ".join(wrong)
 

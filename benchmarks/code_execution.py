@@ -30,6 +30,7 @@ import agents.select.command
 from agents.cli.main import main as run_command
 from benchmarks.fault_injection.forked import TRACEBACK, Outcome, forked, in_parallel
 from benchmarks.fault_injection.runs import ROOT
+from benchmarks.fault_injection.stranger_studies import FILES
 from benchmarks.fault_injection.strangers import (
     LIES,
     NAMES,
@@ -50,6 +51,9 @@ class Options(QuickOptions):
 
     jobs: int = 2
     """Number of parallel processes [processes]."""
+
+    only: str = ""
+    """Make only the attempts whose group contains this text."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def main(options: Options) -> None:
         os.environ["XDG_STATE_HOME"] = f"{folder}/state"
         bases = make_bases(Path(folder))
         every = 12 if options.quick else 1
-        trials = range(0, len(TRIALS), every)
+        trials = [each for each in range(0, len(TRIALS), every) if options.only in TRIALS[each].group]
         outcomes = list(in_parallel(partial(attempt, bases, Path(folder)), trials, options.jobs))
     rows = summary([TRIALS[index] for index in trials], outcomes)
     print(table(rows))
@@ -94,7 +98,8 @@ def main(options: Options) -> None:
     print("\n".join(failed[:20]))
     result = {"trials": len(outcomes), "summary": rows, "failed": failed, "pass": not failed}
     minutes = {"minutes": round((time.perf_counter() - started) / 60, 1)}
-    write_result("code_execution", result | minutes | {"outcomes": outcomes}, quick=options.quick)
+    if not options.only:
+        write_result("code_execution", result | minutes | {"outcomes": outcomes}, quick=options.quick)
     sys.exit(bool(failed))
 
 
@@ -403,6 +408,18 @@ def folders() -> Iterator[Trial]:
         yield Trial("working directory", f"{how} in a folder of modules and settings", prepare)
 
 
+def studies() -> Iterator[Trial]:
+    """Yield files of studies and searches that name the stranger's code."""
+    ways, roles = itertools.cycle(NAMES.items()), itertools.cycle(ORIGINALS)
+    for (reader, write), (way, name) in ((each, next(ways)) for each in FILES.items() for _ in range(5)):
+        role = "model" if "budget" in reader else next(roles)
+
+        def prepare(place: Place, bases: Bases, write: Any = write, name: Any = name, role: str = role) -> Action:
+            return command(*write(place, bases.run, role, name(place, role)))
+
+        yield Trial("studies and searches", f"{reader}: {role} by {way}", prepare)
+
+
 def controls() -> Iterator[Trial]:
     """Yield trials in which the user consents, so that the code is executed."""
     for role in ORIGINALS:
@@ -414,6 +431,14 @@ def controls() -> Iterator[Trial]:
 
         yield Trial("control: consent", f"{role}, --trust", prepare, executes=True)
         yield Trial("control: consent", f"{role}, by name", partial(prepare, name=True), executes=True)
+
+    for reader in ("study file", "train --config best.json", "tune --config best.json"):
+
+        def consent(place: Place, bases: Bases, reader: str = reader) -> Action:
+            words = FILES[reader](place, bases.run, "model", str(place.plugin("model", "stranger.py")))
+            return command(*words, "--trust")
+
+        yield Trial("control: consent", f"{reader}, --trust", consent, executes=True)
 
     def load_trusted(place: Place, bases: Bases) -> Action:
         code, file = str(place.plugin("model", "stranger.py")), place.folder / "model.safetensors"
@@ -435,6 +460,7 @@ TRIALS = [
     *other_files(),
     *messages(),
     *folders(),
+    *studies(),
     *controls(),
 ]
 """All trials, in a fixed order: worker processes find a trial by its index."""

@@ -55,12 +55,20 @@ def run_command(arguments: list[str]) -> int:
         name, *rest = arguments
     if name not in COMMANDS:
         raise UsageError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
+    if name not in ("train", "resume"):
+        _check_alone(name)
     wait_passively()
     engine()  # refuses a wrong QRL_ENGINE before anything is written
     try:
         return COMMANDS[name].run(rest)
     except HelpShown:
         return 0
+
+
+def _check_alone(command: str) -> None:
+    """Raise UsageError if a launcher has started several processes of a command that they cannot share."""
+    if (size := launch.world_size()) > 1:
+        raise UsageError(f"{size} processes were started: {command} is for one; `train --shards` and `resume` divide")
 
 
 def _train(arguments: list[str]) -> int:
@@ -70,6 +78,7 @@ def _train(arguments: list[str]) -> int:
 
     spec, options, note, trust = parse_train(arguments)
     if options.seeds is not None:
+        _check_alone("train --seeds")
         return _sweep(arguments, "train")
     if options.jobs is not None:
         raise UsageError("--jobs is the number of parallel runs of several seeds: add --seeds")

@@ -83,7 +83,7 @@ class Parsed:
 
 
 def run_tune(arguments: Sequence[str], command: Sequence[str]) -> int:
-    """Run the command `tune`; return the exit code: 1 if a worker has failed.
+    """Run the command `tune`; return the exit code: 1 if a worker has failed, or trials have not ended.
 
     Args:
         arguments: arguments of the command.
@@ -93,7 +93,7 @@ def run_tune(arguments: Sequence[str], command: Sequence[str]) -> int:
     from agents.tuning.report import summary
 
     print("\n".join(map(printable, summary(tuning.path, tuning.record))))
-    return int(bool(tuning.failed))
+    return int(bool(tuning.failed) or tuning.record.n_ended < tuning.record.wanted)
 
 
 def parse_tune(arguments: Sequence[str]) -> Parsed:

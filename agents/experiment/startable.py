@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from agents.core.agent import Agent, Learner, NetworkAgent
-from agents.core.context import build
+from agents.core.context import backend_of, build, build_agent
+from agents.core.shard import Shard
 from agents.core.spec import Spec
 from agents.experiment.loop import Training, check_trainable
 from agents.experiment.returns import check_evaluation
@@ -50,6 +51,8 @@ def check_start(spec: Spec, *, check_env: bool = True, weights: Path | None = No
                 raise untrained(spec)
             return Startable(trains=False, uses_model=isinstance(agent, NetworkAgent))
         check_trainable(agent, distribution, spec)
+        if spec.shards > 1:
+            build_agent(spec, distribution, backend_of(spec), Shard(0, spec.shards))
         if check_env and origins.of(spec)["env"]["from"] != "this library":
             check_before_training(distribution)
         origin = None

@@ -1,8 +1,10 @@
 """Environment variables by which `torchrun`, or another launcher, tells a process its place; read without torch."""
 
 import os
+import re
 from collections.abc import Mapping
 
+from qrl.common.checks import abbreviated
 from qrl.common.errors import UsageError
 
 
@@ -41,6 +43,7 @@ def n_restarts(environ: Mapping[str, str] = os.environ) -> int:
 
 def _number(environ: Mapping[str, str], name: str, *, default: int, least: int = 0) -> int:
     text = environ.get(name, str(default))
-    if not text.isdecimal() or int(text) < least:
-        raise UsageError(f"environment variable {name}: expected a whole number, as torchrun sets it, found {text!r}")
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+        found = abbreviated(text)
+        raise UsageError(f"environment variable {name}: expected a whole number, as torchrun sets it, found {found!r}")
     return int(text)

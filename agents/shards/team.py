@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from agents.core.shard import WHOLE, Shard
+from agents.shards import launch
 from agents.shards.lockstep import Lockstep
 from agents.shards.world import OneProcess, World, processes
 from qrl.common.errors import UsageError
@@ -25,9 +26,7 @@ class Team:
 
     def __init__(self, n_shards: int, world: World | None = None) -> None:
         self.world = world or OneProcess()
-        if n_shards % self.world.size:
-            remedy = f"give shards {self.world.size}, or a multiple of it"
-            raise UsageError(f"{self.world.size} processes cannot share {n_shards} shards equally: {remedy}")
+        _check_division(n_shards, self.world.size)
         self.n_shards = n_shards
         self._lockstep = Lockstep(self.world, n_shards)
 
@@ -70,8 +69,16 @@ class Team:
         return safetensors.torch.load(self.broadcast(safetensors.torch.save(contiguous)))
 
 
+def _check_division(n_shards: int, n_processes: int) -> None:
+    if n_shards % n_processes:
+        shards = f"{n_shards} shards" if n_shards > 1 else "1 shard"
+        remedy = "start so many processes that they divide the shards, or begin a training with other --shards"
+        raise UsageError(f"{n_processes} processes cannot share {shards} equally: {remedy}")
+
+
 @contextmanager
 def team(n_shards: int, device: str) -> Iterator[Team]:
     """Join the team of a training of so many shards. Raises UsageError as `Team` and `processes` do."""
+    _check_division(n_shards, launch.world_size())  # Before they connect: one that ends meanwhile disturbs the others.
     with processes(device) as world:
         yield Team(n_shards, world)

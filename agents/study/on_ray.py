@@ -27,6 +27,8 @@ START = 120.0
 END = 30.0
 """Longest wait for jobs that are ended at once, and for the end of Ray [s]."""
 
+LARGEST_PORT = 65_535
+
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Jobs that reserve no GPU see those of their machine, as without Ray.
@@ -37,7 +39,9 @@ QUIET = {
 def check_address(address: str) -> str:
     """Return the address of a Ray. Raises UsageError unless it is HOST:PORT or auto."""
     host, _, port = address.rpartition(":")
-    if address != "auto" and not (re.fullmatch(r"[\w.-]+|\[[\da-fA-F:]+\]", host) and re.fullmatch(r"\d{1,5}", port)):
+    is_host = re.fullmatch(r"[\w.-]+|\[[\da-fA-F:]+\]", host)
+    is_port = re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= LARGEST_PORT
+    if address != "auto" and not (is_host and is_port):
         raise UsageError(
             f"--ray {shown(address)}: expected HOST:PORT of the head of a cluster, auto for the one of which this "
             "machine is part, or nothing for a Ray of this machine alone"

@@ -49,7 +49,14 @@ class _Training:
             return None
         if not isinstance(data, dict) or data.get("key") != self.key:
             return None
-        return [float(score) for score in data["scores"]]
+        scores = data.get("scores")
+        if not isinstance(scores, list) or len(scores) != self.spec.eval_tasks or not all(map(_is_number, scores)):
+            return None  # Damaged: the run, which is kept, is scored again.
+        return [float(score) for score in scores]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def compare(

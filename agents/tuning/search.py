@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from agents.runs.messages import without_password
@@ -21,7 +22,7 @@ from agents.tuning.folder import try_lock
 from agents.tuning.ranges import Range, Value, applicable
 from agents.tuning.record import State, TrialRecord
 from agents.tuning.request import SearchRequest
-from agents.tuning.storage import open_storage
+from agents.tuning.storage import open_storage, storage_errors
 from qrl.common.errors import UsageError
 from qrl.common.files import kind_of
 
@@ -53,17 +54,23 @@ def check_search(request: SearchRequest) -> None:
         UsageError: the storage holds a search of this name with other options, or is something else.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.load_study(study_name=request.study_name, storage=open_storage(request.storage))
-    except KeyError:
-        return  # There is no search of this name.
-    if (saved := study.user_attrs.get(IDENTITY)) is not None:
-        _check_same(saved, request)
+    storage = open_storage(request.storage)
+    with storage_errors(request.storage):
+        try:
+            study = optuna.load_study(study_name=request.study_name, storage=storage)
+        except KeyError:
+            return  # There is no search of this name.
+        _check_same(study, request)
 
 
-def _check_same(saved: Mapping[str, object], request: SearchRequest) -> None:
-    if change := next(differences(saved, request.identity()), ""):
-        where = without_password(request.storage)
+def _check_same(study: optuna.Study, request: SearchRequest) -> None:
+    """Raise UsageError unless a study is the search of a request, or the beginning of one that a kill left."""
+    where = without_password(request.storage)
+    saved = study.user_attrs.get(IDENTITY)
+    is_begun = saved is None and all(each.state == TrialState.WAITING for each in study.get_trials(deepcopy=False))
+    if study.directions != [StudyDirection.MAXIMIZE] or not (is_begun or isinstance(saved, Mapping)):
+        raise UsageError(f"{where} holds something else by the name of {study.study_name}: give another --storage")
+    if saved is not None and (change := next(differences(saved, request.identity()), "")):
         raise UsageError(f"{where} holds a search with other options ({change}): give another --storage")
 
 
@@ -173,13 +180,12 @@ class Search:
 
     def _begin(self) -> None:
         """Begin a new search with a trial of the defaults, or check that the present one is the same."""
-        if (saved := self.study.user_attrs.get(IDENTITY)) is None:
+        _check_same(self.study, self.request)
+        if IDENTITY not in self.study.user_attrs:
             defaults = self.request.defaults
             if all(each.holds(defaults[each.name]) for each in self.request.ranges):
                 self.study.enqueue_trial(defaults, skip_if_exists=True)
             self.study.set_user_attr(IDENTITY, self.request.identity())
-        else:
-            _check_same(saved, self.request)
 
     def _counted(self, *, ended: bool = False) -> list[FrozenTrial]:
         """Return the trials that count, or those that have ended, too."""

@@ -8,12 +8,15 @@ Optuna unpickles, are refused.
 """
 
 import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.runs.messages import without_password
 from qrl.common.errors import UsageError
-from qrl.common.files import LARGEST_RESULT, check_replaceable, kind_of, open_stream, parse_json, path_error
+from qrl.common.files import LARGEST_RESULT, check_new_file, kind_of, open_regular, open_stream, parse_json, path_error
 from qrl.common.summaries import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 JOURNAL = "journal:"
 LARGEST_LINE = 1 << 20
 """Largest entry of a journal [bytes]."""
-TABLE = "studies"
-"""Table of a database by which one of Optuna's is known."""
+TABLES = {"studies", "trials", "version_info"}
+"""Tables of a database by which one of Optuna's is known."""
 
 
 def check_optuna() -> None:
@@ -70,9 +73,29 @@ def open_storage(text: str) -> "BaseStorage":
     try:
         # Not the default, a symbolic link: of a relative path it leads nowhere, and then a lock that a killed process
         # has left is never released.
-        return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
+        lock = JournalFileOpenLock(path)
+        lock.acquire()
+        try:
+            _remove_torn_entry(Path(path))
+        finally:
+            lock.release()
+        return JournalStorage(JournalFileBackend(path, lock))
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise UsageError(f"{path}: no journal of a search, or a damaged one: {_reason(error)}") from error
+
+
+@contextmanager
+def storage_errors(text: str) -> Iterator[None]:
+    """Raise UsageError, with the name of the storage, for what its database or its driver raises meanwhile."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise UsageError(
+            f"--storage {without_password(text)}: no longer usable, or damaged: {_reason(error)}"
+        ) from error
 
 
 def same_storage(one: str, other: str) -> bool:
@@ -95,9 +118,23 @@ def _check_journal(path: Path) -> bool:
         number = 0
         while line := stream.readline(LARGEST_LINE):
             number += 1
-            if not _is_entry(line):
+            is_torn = number > 1 and not line.endswith(b"\n") and not stream.read(1)
+            if not (is_torn or _is_entry(line)):
                 raise UsageError(f"--storage: {path} is no journal of a search, or a damaged one: line {number}")
     return number > 0
+
+
+def _remove_torn_entry(path: Path) -> None:
+    """Remove the end of a journal that is no whole line: an entry whose process died while it was written.
+
+    Optuna would append its next entry to this line, and refuse the journal from then on.
+    """
+    if kind_of(path) == "missing":
+        return
+    with os.fdopen(open_regular(path, os.O_RDWR), "r+b") as file:
+        content = file.read()
+        if (end := content.rfind(b"\n") + 1) < len(content):
+            file.truncate(end)
 
 
 def _create_parent(path: Path) -> None:
@@ -109,10 +146,10 @@ def _create_parent(path: Path) -> None:
 
 def _check_creatable(path: Path) -> None:
     """Raise UsageError unless a file can be created, with its missing parent folders."""
-    parent = path.absolute().parent
-    while kind_of(parent) == "missing":
-        parent = parent.parent
-    check_replaceable(parent / path.name)
+    first = path.absolute()
+    while kind_of(first.parent) == "missing":
+        first = first.parent
+    check_new_file(first)
 
 
 def _is_entry(line: bytes) -> bool:
@@ -128,6 +165,7 @@ def _check_database(text: str) -> bool:
 
     try:
         url = sqlalchemy.make_url(text)
+        url.get_dialect()  # Raises for an unknown one.
         if url.get_backend_name() == "sqlite":
             if not url.database or url.database == ":memory:":
                 raise UsageError(f"--storage {text}: a database in memory ends with its process: give a file")
@@ -143,9 +181,9 @@ def _check_database(text: str) -> bool:
         raise
     except Exception as error:  # Of SQLAlchemy, or of any driver.
         raise _unusable(text, error) from error
-    if names and TABLE not in names:
+    if names and not TABLES.issubset(names):
         raise UsageError(f"--storage {without_password(text)}: the database is of something else, with {names[0]!r}")
-    return TABLE in names
+    return bool(names)
 
 
 def _unusable(text: str, error: Exception) -> UsageError:

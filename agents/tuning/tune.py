@@ -20,7 +20,7 @@ from agents.tuning.ranges import Value
 from agents.tuning.record import HeldOut, Record, State, TrialRecord, line_about
 from agents.tuning.request import SearchRequest
 from agents.tuning.search import Claim, Search, check_search
-from agents.tuning.storage import check_storage
+from agents.tuning.storage import check_storage, storage_errors
 from agents.tuning.training import Pruned, Refused, score_trial
 from agents.tuning.workers import Failures, Workers, left, run_workers
 from qrl.common.errors import TrainingError
@@ -94,7 +94,7 @@ def run_tuning(
         check_search(request)
     recorded = [without_password(word) for word in command]
     try:
-        with nullcontext() if workers is None else workers.place as executor:
+        with storage_errors(request.storage), nullcontext() if workers is None else workers.place as executor:
             work = _Work(request, recorded, quiet=quiet)
             failures = Failures() if workers is None or executor is None else work.share(workers, executor)
             return replace(work.finish(), failed=failures.lines)

@@ -4,10 +4,12 @@ import importlib.util
 import json
 import re
 
+import optuna
 import pytest
 
 from agents.cli.main import main
 from agents.cli.train import parse_train
+from agents.tuning.storage import open_storage
 from tests.agents.tuning.conftest import WORDS
 from tests.support.command_line import refused
 
@@ -54,6 +56,10 @@ def test_help(capsys):
         (["--trials", "many"], "--trials: expected a whole number, found 'many'"),
         (["--trails", "3"], "unknown option --trails; did you mean --trials?"),
         (["--seeds", "3"], "--seeds is no option of a search"),
+        (
+            ["--agent.meta-batch", "3", "--shards", "2"],
+            "must be a multiple of the number of shards, 2, not 3",
+        ),
         (["--overwrite"], "--overwrite is no option of a search"),
         (["--agent", "random"], "no option of agent random"),
         (["--model", "gru"], "gru"),
@@ -66,6 +72,19 @@ def test_bad_input(folder, capsys, words, message):
     (folder / "other").mkdir()
     (folder / "other/file").touch()
     assert message in refused(capsys, ["tune", "--env", "navigation", "--model", "mlp", *words])
+
+
+@pytest.mark.parametrize(("direction", "attribute"), [("minimize", None), ("maximize", 3), ("maximize", None)])
+def test_a_study_of_somebody_else(folder, capsys, direction, attribute):
+    """Of the same name, but not begun by a search."""
+    study = optuna.create_study(
+        storage=open_storage("journal:x.log"), study_name="navigation-maml-mlp", direction=direction
+    )
+    if attribute is not None:
+        study.set_user_attr("qrl:search", attribute)
+    study.tell(study.ask(), 1.0)
+    error = refused(capsys, [*WORDS, "--storage", "journal:x.log"])
+    assert error == "journal:x.log holds something else by the name of navigation-maml-mlp: give another --storage"
 
 
 def test_without_the_extra(capsys, monkeypatch):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.shards import launch
+from agents.cli.main import main
+from agents.shards import launch, team
 from qrl.common.errors import UsageError
 from tests.support.command_line import ROOT
 
@@ -56,7 +57,10 @@ def test_usage_errors_are_said_once(tmp_path):
     words = ("train", *ARGUMENTS, "--shards", "3", "--out", str(tmp_path / "run"))
     code, _, errors = finished(start(2, *words))
     assert code != 0 and errors.count("run.py: error: ") == 1
-    assert "run.py: error: 2 processes cannot share 3 shards equally: give shards 2, or a multiple of it" in errors
+    assert (
+        "run.py: error: 2 processes cannot share 3 shards equally: start so many processes that they divide the shards"
+        in errors
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -81,6 +85,8 @@ def test_killed_and_restarted_training_ends_with_the_same_bits(tmp_path):
     [
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found 'two'"),
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found '0'"),
+        ({"WORLD_SIZE": "9" * 5000}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found '999"),
+        ({"WORLD_SIZE": "\u0663"}, "WORLD_SIZE: expected a whole number"),
         ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK: expected a whole number"),
         ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK: 2 must be less than WORLD_SIZE, 2"),
     ],
@@ -88,6 +94,27 @@ def test_killed_and_restarted_training_ends_with_the_same_bits(tmp_path):
 def test_variables_of_a_launcher_that_make_no_sense(environ, message):
     with pytest.raises(UsageError, match=message):
         launch.leads(environ)
+
+
+@pytest.mark.parametrize("words", [["evaluate", "run"], ["sweep"], ["tune"], ["--seeds", "2"], ["list"]])
+def test_commands_that_processes_cannot_share(words, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command = "train --seeds" if words[0] == "--seeds" else words[0]
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith(
+        f"error: 2 processes were started: {command} is for one; `train --shards` and `resume` divide\n"
+    )
+
+
+def test_shards_are_divided_before_the_processes_connect(monkeypatch):
+    """A process that ends while others connect would leave them with an error of their own."""
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setattr(team, "processes", None)
+    with (
+        pytest.raises(UsageError, match=r"^3 processes cannot share 4 shards equally: start so many"),
+        team.team(4, "cpu"),
+    ):
+        pass
 
 
 def test_variables_of_a_launcher():

@@ -227,7 +227,7 @@ def test_shards_that_do_not_fit_are_refused(agent, fields, message):
 
 
 def test_shards_that_the_processes_cannot_share():
-    with pytest.raises(UsageError, match="2 processes cannot share 3 shards equally: give shards 2, or a multiple"):
+    with pytest.raises(UsageError, match="2 processes cannot share 3 shards equally: start so many"):
         Team(3, worlds(2)[0])
 
 

@@ -40,7 +40,9 @@ def test_addresses(address):
     assert check_address(address) == address
 
 
-@pytest.mark.parametrize("address", ["", "10.0.0.1", "ray://10.0.0.1:6379", "study.toml", "local", "a:b", ":1"])
+@pytest.mark.parametrize(
+    "address", ["", "10.0.0.1", "ray://10.0.0.1:6379", "study.toml", "local", "a:b", ":1", "a:0", "a:99999", "a:\u0663"]
+)
 def test_what_is_no_address(address, capsys, tmp_path):
     assert main(["sweep", f"--ray={address}", "--seeds", "2"]) == 2
     error = capsys.readouterr().err

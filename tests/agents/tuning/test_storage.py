@@ -9,7 +9,7 @@ import pytest
 
 from agents.runs.messages import without_password
 from agents.tuning import storage
-from agents.tuning.storage import check_optuna, check_storage, open_storage
+from agents.tuning.storage import check_optuna, check_storage, open_storage, storage_errors
 from qrl.common.errors import UsageError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -56,6 +56,20 @@ def test_journals_of_something_else(content, line, folder):
     assert (folder / "x.log").read_bytes() == content
 
 
+def test_a_torn_last_entry_is_left_out(folder):
+    trial_in("journal:x.log")
+    content = (folder / "x.log").read_bytes()
+    for length in range(len(content) - 1, len(content) - 20, -1):
+        (folder / "x.log").write_bytes(content[:length])
+        assert check_storage("journal:x.log") is True
+        assert (folder / "x.log").read_bytes() == content[:length], "a check changes nothing"
+        trial_in("journal:x.log")
+        states = [
+            each.state.name for each in optuna.load_study(study_name="a", storage=open_storage("journal:x.log")).trials
+        ]
+        assert states == ["RUNNING", "COMPLETE"], "the outcome of the first trial was not written"
+
+
 def test_a_journal_that_is_refused_by_its_reader(folder):
     (folder / "x.log").write_text('{"op_code":4,"worker_id":"a"}\n')
     check_storage("journal:x.log")
@@ -76,6 +90,40 @@ def test_databases_of_something_else(folder):
         check_storage("sqlite:///text.db")
 
 
+@pytest.mark.parametrize("text", ["journal:/proc/nothing/x.log", "sqlite:////proc/nothing/x.db"])
+def test_a_storage_that_cannot_be_created(text):
+    with pytest.raises(UsageError, match="/proc/nothing: No such file or directory"):
+        check_storage(text)
+
+
+def test_a_new_storage_may_have_the_name_of_a_folder_nearby(folder):
+    (folder / "search").mkdir()
+    assert check_storage("journal:missing/search") is False
+
+
+def test_half_a_database_is_left_as_it_is(folder):
+    with sqlite3.connect(folder / "half.db") as database:
+        database.execute("create table studies (study_id integer)")
+    database.close()
+    before = (folder / "half.db").read_bytes()
+    with pytest.raises(UsageError, match=r"the database is of something else, with 'studies'$"):
+        check_storage("sqlite:///half.db")
+    assert (folder / "half.db").read_bytes() == before
+
+
+def test_a_database_that_breaks_while_it_is_used(folder):
+    trial_in("sqlite:///x.db")
+    opened = open_storage("sqlite:///x.db")
+    with sqlite3.connect(folder / "x.db") as database:
+        database.execute("drop table trials")
+    database.close()
+    with (
+        pytest.raises(UsageError, match=r"^--storage sqlite:///x.db: no longer usable, or damaged: [^\n]*$"),
+        storage_errors("sqlite:///x.db"),
+    ):
+        _ = optuna.load_study(study_name="a", storage=opened).trials
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -87,6 +135,7 @@ def test_databases_of_something_else(folder):
         ("sqlite://", "a database in memory ends with its process: give a file"),
         ("sqlite:///:memory:", "a database in memory ends with its process"),
         ("nosuch://me:secret@host/x", "--storage nosuch://me:***@host/x: cannot be opened"),
+        ("sqlite+nosuch:///new.db", "cannot be opened: Can't load plugin: sqlalchemy.dialects:sqlite.nosuch"),
         ("journal:/", "the name of a file is missing"),
         ("journal:/tmp", "Is a directory"),
     ],

@@ -163,6 +163,16 @@ def test_the_comparison_pairs_tasks_and_seeds(folder, monkeypatch):
     assert again.held_out == held
 
 
+def test_damaged_scores_of_the_comparison_are_computed_again(folder, made_up_scores):
+    options = SMALL | {"held_out_seeds": 4, "trials": 1, "tune": ["agent.lr-heads=0.009:0.011"]}
+    held = agents.tune("found", **options).held_out
+    assert held is not None
+    damages = (None, 3, "text", [], [-1.0, 2.0], ["a", "b", "c"], [1.0, True, 2.0], [[1], [2], [3]])
+    for file, scores in zip(folder.glob("found/held-out/*/scores.json"), damages, strict=True):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"scores": scores}))
+    assert agents.tune("found", **options).held_out == held
+
+
 def test_no_comparison_of_the_defaults_with_themselves(folder, made_up_scores):
     options = SMALL | {"tune": {"agent.lr-heads": [0.02, 0.2]}, "held_out_seeds": 5}
     tuning = agents.tune("found", trials=2, **options)
