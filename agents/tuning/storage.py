@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from agents.runs.messages import without_password
 from qrl.common.errors import UsageError
-from qrl.common.files import LARGEST_RESULT, check_new_file, kind_of, open_regular, open_stream, parse_json, path_error
+from qrl.common.files import LARGEST_RESULT, check_new_file, kind_of, open_stream, parse_json, path_error, read_regular
 from qrl.common.summaries import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -131,10 +131,9 @@ def _remove_torn_entry(path: Path) -> None:
     """
     if kind_of(path) == "missing":
         return
-    with os.fdopen(open_regular(path, os.O_RDWR), "r+b") as file:
-        content = file.read()
-        if (end := content.rfind(b"\n") + 1) < len(content):
-            file.truncate(end)
+    content = read_regular(path, LARGEST_RESULT)
+    if (end := content.rfind(b"\n") + 1) < len(content):
+        os.truncate(path, end)
 
 
 def _create_parent(path: Path) -> None:
