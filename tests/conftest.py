@@ -30,3 +30,9 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable the tests' type checks, so that wrong types raise the library's own errors, as for users."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no pictures, which take most of the time of a short run."""
+    monkeypatch.setattr("agents.experiment.report.draw", lambda *_: b"")

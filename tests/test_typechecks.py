@@ -33,9 +33,19 @@ def named(x: "str", y: "Nowhere", z: list["Nowhere"]) -> Literal["three"]:
     return x
 
 
+def doubled(factor: int):
+    @typechecks.checked
+    def scaled(x: Float[Tensor, " row"], y: Float[Tensor, " row"], *, name: str = "") -> Float[Tensor, " row"]:
+        return factor * summed(x, y, name)
+
+    return scaled
+
+
 @pytest.mark.parametrize(
     "call",
     [
+        *(lambda factor=factor: doubled(factor)(THREE, FOUR[:1]) for factor in (2, 3)),
+        lambda: doubled(2)(THREE, THREE, name="joined"),
         lambda: summed(THREE, FOUR[:1]),
         lambda: summed(THREE, THREE.long()),
         lambda: summed(THREE, THREE, 4),
@@ -50,6 +60,12 @@ def test_mismatches_are_rejected_unless_checks_are_disabled(call, monkeypatch):
         call()
     monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
     call()
+
+
+def test_functions_within_functions_have_their_own_variables():
+    """Their checks are compiled once."""
+    two, three = doubled(2), doubled(3)
+    assert (two(THREE + 1, THREE) == 2).all() and (three(FOUR + 1, FOUR, name="") == 3).all()
 
 
 def test_types_given_as_strings_are_checked_if_defined():
@@ -69,7 +85,7 @@ def test_functions_and_dataclasses_of_the_project_are_checked():
     whole |= {name: whole[name].bool() for name in ("valid", "terminated", "truncated")}
     whole |= {"observation": torch.zeros(5, 3, 2, 4), "episode": whole["episode"].long(), "final": torch.zeros(3, 2, 4)}
     assert Rollout(**whole).n_steps == 0
-    with pytest.raises(TypeCheckError):
+    with pytest.raises(BeartypeCallHintViolation):
         Rollout(**whole | {"reward": torch.zeros(5, 3, 1)})
 
 

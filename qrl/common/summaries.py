@@ -11,6 +11,7 @@ import importlib.util
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from qrl.common.errors import UsageError
@@ -52,7 +53,7 @@ def summarise_file(path: Path, title: str = "") -> Summary:
     """Summarise a plug-in's file; `broken` says why a file cannot be read."""
     doc = ""
     try:
-        tree = ast.parse(read_regular(path), filename=str(path))
+        tree = _parsed(read_regular(path), str(path))
         doc = first_line(ast.get_docstring(tree))
         constants = dict(_literal_constants(tree))
         requires = constants.get("REQUIRES", ())
@@ -63,6 +64,12 @@ def summarise_file(path: Path, title: str = "") -> Summary:
         return Summary(path.stem, doc, broken=reason(error), title=title)
     title = str(constants.get("LISTED_UNDER", title))
     return Summary(path.stem, doc, missing, str(constants.get("EXTRA", "")), title=title)
+
+
+@lru_cache
+def _parsed(source: bytes, name: str) -> ast.Module:
+    """Parse a plug-in's file once: each time that it is named, it is summarised."""
+    return ast.parse(source, filename=name)
 
 
 def summarise_entry_point(entry: importlib.metadata.EntryPoint) -> Summary:

@@ -3,11 +3,12 @@
 import pytest
 
 import agents
-from agents.experiment import report
 from agents.experiment.loop import Training
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
 from tests.support.killed_training import Killed
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 SMALL = {
     "env": "navigation", "env_config": {"horizon": 5}, "agent": "maml", "model": "mlp",
@@ -15,12 +16,6 @@ SMALL = {
     "checkpoint_every": 3, "threads": 1,
     "validate_every": 2, "validate_tasks": 2, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take most of the time of these runs."""
-    monkeypatch.setattr(report, "draw", lambda *_: b"")
 
 
 class Recorder:

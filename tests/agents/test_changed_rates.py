@@ -7,7 +7,6 @@ import torch
 
 import agents
 from agents.cli.main import main
-from agents.experiment import report
 from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from agents.runs.history import changed, earlier_rates, original
@@ -18,6 +17,8 @@ from tests.support.killed_training import killed
 from tests.support.maml_training import spec
 from tests.support.run_folders import contents
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SMALL_NET = MODELS.load("mlp").Config(hidden=(3,))
 RATES = {
     "maml": ("lr_angles", "lr_scales", "lr_heads", "lr_step_sizes"),
@@ -25,12 +26,6 @@ RATES = {
     "reinforce": ("lr_angles", "lr_scales", "lr_heads"),
     "sb3_ppo": ("learning_rate",),
 }
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take most of the time of these runs."""
-    monkeypatch.setattr(report, "draw", lambda *_: b"")
 
 
 def trained(path, agent="maml", **options):

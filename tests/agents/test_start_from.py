@@ -19,13 +19,9 @@ from tests.support.killed_training import Killed, killed
 from tests.support.maml_training import spec
 from tests.support.run_folders import contents
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SIZES = {"meta_batch": 2, "episodes": 2}
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take most of the time of these runs."""
-    monkeypatch.setattr(report, "draw", lambda *_: b"")
 
 
 def train(path, agent="maml", hidden=(3,), start_from=None, **fields) -> agents.Run:

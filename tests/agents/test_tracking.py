@@ -11,7 +11,6 @@ import pytest
 
 import agents
 from agents.cli.main import main
-from agents.experiment import report
 from agents.experiment.evaluation import Curve
 from agents.tracking import tracking
 from agents.tracking.tracker import TrackedRun, curve_values, row_values
@@ -19,17 +18,13 @@ from qrl.common.errors import UsageError
 from tests.agents.test_callbacks import SMALL, Pruned, Pruning
 from tests.support.maml_training import spec
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 ARGUMENTS = [
     "--env", "navigation", "--env.horizon", "5", "--model", "mlp", "--model.hidden", "3", "--agent.meta-batch", "2",
     "--agent.episodes", "2", "--iterations", "4", "--validate-every", "2", "--validate-tasks", "2", "--eval-tasks", "2",
     "--eval-steps", "1", "--eval-episodes", "2", "--threads", "1",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take most of the time of these runs."""
-    monkeypatch.setattr(report, "draw", lambda *_: b"")
 
 
 def curve(n_x: int) -> Curve:

@@ -22,6 +22,7 @@ from agents.rl.inner_update import inner_gradient, inner_update, log_prob
 from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError
 from qrl.models import MODELS
+from qrl.policies.actor import PolicyConfig
 from tests.support.killed_training import killed
 from tests.support.maml_training import SMALL, rollouts, spec, training
 from tests.support.trained_parameters import trained
@@ -95,25 +96,33 @@ def test_meta_gradient_does_not_depend_on_the_chunk_size():
         assert metrics == pytest.approx(results[0][1], abs=1e-5)
 
 
+def fast(env="navigation") -> dict:
+    """Options of a run of a fraction of a second."""
+    return {
+        "env": env,
+        "env_config": dataclasses.replace(ENVS.load(env).Config(), horizon=5),
+        "agent_config": dataclasses.replace(SMALL, episodes=2),
+        "model_config": MODELS.load("reuploading").Config(n_wires=2, n_layers=1),
+    }
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_same_seed_gives_identical_bytes(tmp_path):
-    small = MODELS.load("reuploading").Config(n_wires=2, n_layers=2)
     for name in ("a", "b"):
-        run_training(spec(model_config=small), tmp_path / name, overwrite=False, command=[], quiet=True)
+        run_training(spec(**fast()), tmp_path / name, overwrite=False, command=[], quiet=True)
     for name in ("checkpoint/00000004/state.safetensors", "metrics.jsonl", "evaluation.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     other = trained(training(seed=1).agent)["features.weights"]
     assert not torch.equal(other, trained(training(seed=0).agent)["features.weights"])
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("policy", "backend"),
     [("scale", {}), ("running", {}), ("scale", {"shots": 20, "noise": ("depolarizing=0.02", "readout=0.1")})],
 )
 def test_resumed_run_is_bitwise_equal_to_an_uninterrupted_one(tmp_path, policy, backend):
-    from qrl.policies.actor import PolicyConfig
-
-    small = MODELS.load("reuploading").Config(n_wires=2, n_layers=2)
-    fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole", "model_config": small} | backend
+    fields = fast("cartpole") | {"policy": PolicyConfig(normalisation=policy)} | backend
     run_training(spec(**fields), tmp_path / "whole", overwrite=False, command=[], quiet=True)
 
     with killed(after=3):  # the last checkpoint is at 2

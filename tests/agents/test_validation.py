@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import agents
-from agents import reinforce, rl2
+from agents import maml, reinforce, rl2
 from agents.core.spec import Spec
-from agents.experiment import report, validation
+from agents.experiment import validation
 from agents.experiment.evaluation import curve_of
 from agents.experiment.loop import Training
 from agents.experiment.resume import run_resume
@@ -30,19 +30,17 @@ from tests.support.killed_training import Killed, killed
 from tests.support.maml_training import spec, training
 from tests.support.run_folders import contents
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 TINY = MODELS.load("reuploading").Config(n_wires=2, n_layers=1)
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take most of the time of these runs."""
-    monkeypatch.setattr(report, "draw", lambda *_: b"")
+FAST = maml.Config(meta_batch=2, episodes=2, epochs=1, inner_steps=1)
 
 
 def small(**fields) -> Spec:
     """Eight short iterations; validations at 2, 4, 6 and 8; checkpoints at 3, 6 and 8."""
     steps = {"iterations": 8, "checkpoint_every": 3, "validate_every": 2, "validate_tasks": 3}
-    return spec(**{"model_config": TINY, **steps, **fields})
+    place = dataclasses.replace(ENVS.load(fields.get("env", "navigation")).Config(), horizon=4)
+    return spec(**{"model_config": TINY, "agent_config": FAST, "env_config": place, **steps, **fields})
 
 
 def run(path, **fields) -> agents.Run:
@@ -93,7 +91,7 @@ KINDS = {
     "pool": lambda: {
         "env": "CartPole-v1",
         "env_config": dataclasses.replace(
-            ENVS.load("CartPole-v1").Config(), vary=("gravity=5:15",), horizon=15, workers=2
+            ENVS.load("CartPole-v1").Config(), vary=("gravity=5:15",), horizon=5, workers=2
         ),
     },
 }
@@ -153,6 +151,10 @@ def test_best_iteration_and_patience_by_hand(scores, best, stops):
 
 @pytest.fixture
 def planned(monkeypatch):
+    return plan_scores(monkeypatch)
+
+
+def plan_scores(monkeypatch) -> list[float]:
     """Scores of the validations after iterations 2, 4, 6, ... in place of measured ones."""
     scores = [1.0, 3.0, 2.0, 2.5, 9.0]
 
@@ -173,6 +175,18 @@ def planned(monkeypatch):
     monkeypatch.setattr(Training, "step", remembered)
     monkeypatch.setattr(validation, "curve_of", curve)
     return scores
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """Runs that ended after iteration 8, at their patience of 2, by their planned iterations: to be read only."""
+    folder = tmp_path_factory.mktemp("ended")
+    with pytest.MonkeyPatch.context() as patch:
+        plan_scores(patch)
+        patch.setattr("agents.experiment.report.draw", lambda *_: b"")
+        for iterations in (8, 12, 20):
+            quick(folder / str(iterations), iterations=iterations, patience=2)
+    return {iterations: folder / str(iterations) for iterations in (8, 12, 20)}
 
 
 def test_patience_ends_the_run_and_the_best_checkpoint_is_kept(tmp_path, planned, capsys):
@@ -223,14 +237,13 @@ def test_end_by_patience_names_the_best_iteration(tmp_path, planned, capsys):
         (8, {"validate_every": 3}, "a change of validate_every would train nothing"),
     ],
 )
-def test_change_that_would_train_nothing_is_refused(tmp_path, planned, iterations, changes, message):
+def test_change_that_would_train_nothing_is_refused(ended, iterations, changes, message):
     """The run ends after iteration 8: at its patience of 2, in some cases also at its last iteration."""
-    quick(tmp_path / "run", iterations=iterations, patience=2)
-    before = contents(tmp_path / "run")
+    before = contents(ended[iterations])
     with pytest.raises(UsageError) as refused:
-        run_resume(tmp_path / "run", changes=changes, quiet=True)
+        run_resume(ended[iterations], changes=changes, quiet=True)
     assert message in str(refused.value) and "\n" not in str(refused.value)
-    assert contents(tmp_path / "run") == before
+    assert contents(ended[iterations]) == before
 
 
 def test_changes_that_end_or_continue_a_run_are_made(tmp_path, planned):
@@ -266,8 +279,7 @@ def nothing_is_saved(*_):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("owner", "name", "iteration"), MOMENTS)
-def test_killed_run_ends_in_the_same_bits(tmp_path, planned, owner, name, iteration, when):
-    quick(tmp_path / "whole", iterations=12, patience=2)
+def test_killed_run_ends_in_the_same_bits(tmp_path, ended, planned, owner, name, iteration, when):
     original = getattr(owner, name)
 
     def stopped(self, *arguments):
@@ -290,7 +302,7 @@ def test_killed_run_ends_in_the_same_bits(tmp_path, planned, owner, name, iterat
     ):
         quick(tmp_path / "killed", iterations=12, patience=2)
     run_resume(tmp_path / "killed", quiet=True)
-    assert_equal_runs(tmp_path / "whole", tmp_path / "killed", validated=True)
+    assert_equal_runs(ended[12], tmp_path / "killed", validated=True)
 
 
 def test_signal_postpones_a_validation_to_the_resume(tmp_path):

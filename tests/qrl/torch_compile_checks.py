@@ -6,6 +6,7 @@ from collections.abc import Callable
 import gymnasium
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 
 from qrl.circuits.angles import Expression, Input, Weight
@@ -59,11 +60,22 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+MORE = ("double", "projection", "several blocks")
+
+
+def more(*values: object) -> ParameterSet:
+    """Mark a case that `make test-all` alone compiles, which takes seconds."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def compiled(function: Callable[..., Tensor], backend: str = "eager") -> Callable[..., Tensor]:
     return torch.compile(function, backend=backend, fullgraph=True)
 
 
-@pytest.mark.parametrize(("name", "backend"), [*((name, "eager") for name in LAYERS), ("plain", "aot_eager")])
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [("plain", "eager"), ("expressions", "eager"), *(more(name, "eager") for name in MORE), more("plain", "aot_eager")],
+)
 def test_compiled_layers_take_batches_of_any_size(name, backend):
     layer = LAYERS[name]()
     whole = compiled(layer, backend)
@@ -75,8 +87,16 @@ def test_compiled_layers_take_batches_of_any_size(name, backend):
         torch.testing.assert_close(gradients, exact, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("name", ["plain", "several blocks", "expressions"])
+@pytest.mark.parametrize(
+    ("name", "strict"),
+    [
+        ("several blocks", False),
+        ("expressions", True),
+        *(more("plain", strict) for strict in (False, True)),
+        more("several blocks", True),
+        more("expressions", False),
+    ],
+)
 def test_exported_layers_take_batches_of_any_size(name, strict):
     layer = LAYERS[name]()
     dtype = layer.weights.dtype
@@ -103,9 +123,14 @@ def test_compiled_layers_take_single_samples_and_autocast():
 
 
 @pytest.mark.parametrize(
-    "noise", [Noise(), Noise(readout=0.1), Noise(depolarizing=0.05)], ids=["none", "readout", "channel"]
+    ("noise", "bound_outside"),
+    [
+        (Noise(depolarizing=0.05), False),
+        (Noise(), True),
+        *(more(noise, outside) for noise, outside in ((Noise(), False), (Noise(depolarizing=0.05), True))),
+        *(more(Noise(readout=0.1), outside) for outside in (False, True)),
+    ],
 )
-@pytest.mark.parametrize("bound_outside", [False, True])
 def test_compiled_programs_under_noise(noise, bound_outside):
     layer = make_layer()
     program = compile_circuit(layer.circuit, noise)

@@ -8,10 +8,10 @@ import ast
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import CodeType, ModuleType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, ForwardRef, get_args
 
 import jaxtyping
@@ -20,6 +20,10 @@ from beartype import beartype
 OURS = ("qrl", "envs", "agents")
 DECORATOR = "__checked__"
 """The name of `checked` in each module of ours."""
+AXES = jaxtyping.jaxtyped("context")
+"""Context in which axes of one name have one size."""
+NESTED: dict[object, FunctionType | None] = {}
+"""Checks of functions within functions, which are defined anew in each call: compiled once per code and types."""
 
 
 def install() -> None:
@@ -28,24 +32,57 @@ def install() -> None:
 
 
 def checked(fn: Any) -> Any:
-    """Check with jaxtyping and beartype once per call, and axes only if some are named.
+    """Check with jaxtyping and beartype once per call, and axes only if some are named; of dataclasses, the fields.
 
     `jaxtyping.jaxtyped` itself checks arguments twice and binds them by name, for more detailed messages. It is
-    still used for classes, whose fields it checks if they are dataclasses, and for types given as strings, which may
-    be undefined.
+    still used for generators, and for types given as strings, which may be undefined.
     """
+    if inspect.isclass(fn):
+        if "__dataclass_fields__" in vars(fn) and "__init__" in vars(fn):
+            fn.__init__ = checked(fn.__init__)
+        return fn
     types = [part for annotation in getattr(fn, "__annotations__", {}).values() for part in parts(annotation)]
     if not inspect.isfunction(fn) or any(isinstance(each, str | ForwardRef) for each in types):
         return jaxtyping.jaxtyped(fn, typechecker=beartype)
-    strict: Callable[..., Any] = beartype(fn)
-    if any(inspect.isclass(each) and issubclass(each, jaxtyping.AbstractArray) for each in types):
-        strict = jaxtyping.jaxtyped(strict, typechecker=None)
+    if not types:
+        return fn
+    strict = once_compiled(fn) if "<locals>" in fn.__qualname__ else beartype(fn)
+    has_axes = any(inspect.isclass(each) and issubclass(each, jaxtyping.AbstractArray) for each in types)
+    if has_axes and inspect.isgeneratorfunction(fn):
+        strict, has_axes = jaxtyping.jaxtyped(strict, typechecker=None), False
 
     @functools.wraps(fn)
     def call(*arguments: Any, **keywords: Any) -> Any:
         return (fn if jaxtyping.config.jaxtyping_disable else strict)(*arguments, **keywords)
 
-    return call
+    @functools.wraps(fn)
+    def call_with_axes(*arguments: Any, **keywords: Any) -> Any:
+        if jaxtyping.config.jaxtyping_disable:
+            return fn(*arguments, **keywords)
+        with AXES:
+            return strict(*arguments, **keywords)
+
+    return call_with_axes if has_axes else call
+
+
+def once_compiled(fn: Any) -> Any:
+    """Return what beartype makes of a function, compiled once for all functions of the same code and types.
+
+    beartype is given a function without the variables of the enclosing call, so that none of them is kept alive.
+    """
+    key = (fn.__code__, *fn.__annotations__.items())
+    if key not in NESTED:
+        cells = fn.__closure__ and tuple(CellType() for _ in fn.__closure__)
+        empty = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, cells)
+        empty.__kwdefaults__, empty.__annotations__ = fn.__kwdefaults__, fn.__annotations__
+        made = beartype(empty)
+        NESTED[key] = None if made is empty else made
+    known = NESTED[key]
+    if known is None:  # nothing to check
+        return fn
+    strict = FunctionType(known.__code__, known.__globals__)
+    strict.__kwdefaults__ = known.__kwdefaults__ | {"__beartype_func": fn}
+    return strict
 
 
 def parts(annotation: Any) -> Iterator[Any]:
