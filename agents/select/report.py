@@ -9,7 +9,7 @@ from agents.runs.messages import printable
 from agents.select.selection import CONTROL, Selection
 from envs.automl.evaluation import Event, Started
 from envs.automl.frames import numeric
-from envs.automl.metrics import Metric, one_vs_rest_classes
+from envs.automl.metrics import CONSTANT, Metric, one_vs_rest_classes
 from envs.automl.reading import UserDataset
 from envs.automl.results import AlgorithmResult, difference, named
 
@@ -81,16 +81,19 @@ def rankings(found: Selection) -> Iterator[str]:
         yield f"the best of the screening, on all {found.best.n_rows} rows:"
     yield ranking_table(found.ranking)
     metric, constant = found.best.metric, np.nanmean(found.best.constant_by_fold)
-    yield f"gain: improvement of {_words(metric)} over always predicting the most frequent class, {constant:.4f}"
-    yield "balanced_accuracy: mean of the classes' recalls; evaluation: number of the proposal, - for comparison"
+    yield f"gain: improvement of {_words(metric)} over {CONSTANT[metric]}, {constant:.4f}"
+    balanced = "balanced_accuracy: mean of the classes' recalls; " if "accuracy" in metric else ""
+    yield f"{balanced}evaluation: number of the proposal, - for comparison"
 
 
 def conclusion(found: Selection) -> Iterator[str]:
     """Yield lines that compare the best algorithms, and the recommendation."""
     proposed, best, expected = found.best_proposed, found.best, found.expected
     single, words = named(found.screening, found.best_single), _words(found.best.metric)
-    yield f"best proposed algorithm: {proposed.name}, {words} {proposed.mean:.4f}"
-    yield f"best single algorithm on the training datasets: {found.best_single}, {_compared(proposed, single)}"
+    where = "" if found.screening is found.ranking else f"on the sample of {proposed.n_rows} rows: "
+    yield f"{where}best proposed algorithm: {proposed.name}, {words} {proposed.mean:.4f}"
+    compared = _compared(proposed, single)
+    yield f"{where}best single algorithm on the training datasets: {found.best_single}, {compared}"
     if best.name != CONTROL and (control := named(found.ranking, CONTROL)) is not None:
         yield f"{CONTROL} alone: {_compared(best, control, 'the recommended one minus it')}"
     yield from (f"left out by --time-budget: {each}" for each in found.left_out)

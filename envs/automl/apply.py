@@ -26,12 +26,15 @@ _NUMBER = {
     decimal: re.compile(
         rf"(?P<open>\()?(?P<sign>[-+−]?)\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[-+−]?)"
         rf"(?P<whole>[1-9]\d{{0,2}}(?P<mark>[{group}'’\s])\d{{3}}(?:(?P=mark)\d{{3}})*{indian}|\d+|(?=[{decimal}]\d))"
-        rf"(?P<fraction>[{decimal}]\d*)?(?P<exponent>[eE][-+]?\d+)?"
+        rf"(?P<fraction>[{decimal}](?:\d+|[-–—]{{1,2}}|))?(?P<exponent>[eE][-+]?\d+)?"
         r"\s*(?P<after>[^\d\s.,()+−-]{0,12})(?P<last>-?)(?P<close>\))?"
     )
     for decimal, group, indian in ((".", ",", r"|[1-9]\d?(?:,\d\d)+,\d{3}"), (",", ".", ""))
 }
-"""Numbers by their decimal mark: grouped digits, a currency or a unit, a minus or brackets around what is owed."""
+"""Numbers by their decimal mark: grouped digits, a currency or a unit, a minus or brackets around what is owed, a dash
+in place of the cents, as in 48,-."""
+_ZONE = re.compile(r"(:\d\d(?:[.,]\d+)?)\s*(?:Z|UTC|[-+]\d\d:?\d\d)$")
+"""Time zone after a time. Parts of dates are those that a clock there shows."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def parse_number(cell: str, decimal: str) -> tuple[float, str] | None:
         return None
     if len(sign := found["sign"] + found["inner"] + found["last"] + (found["open"] or "")) > 1:
         return None
-    whole, fraction = re.sub(r"\D", "", found["whole"]), (found["fraction"] or "").replace(",", ".")
+    whole, fraction = re.sub(r"\D", "", found["whole"]), re.sub(r"[-–—]", "", found["fraction"] or "").replace(",", ".")
     value = float(f"{whole or 0}{fraction}{found['exponent'] or ''}")
     return (-value if sign and sign != "+" else value), (found["before"] or found["after"])
 
@@ -111,15 +114,18 @@ def numbers(cells: "pd.Series[Any]", column: Column, largest: float = MAX_MAGNIT
         for cell in text[values.isna()].dropna().unique():
             value, unit = parse_number(cell, column.decimal) or (math.nan, "")
             known[cell] = value * factors.get(unit, math.nan)
-        values = values.fillna(text[values.isna()].map(known).astype(float))
+        # By position: rows may have the same index.
+        values = values.where(values.notna(), text.map(known).astype(float).to_numpy())
     return values.where(values.abs() <= largest)
 
 
 def dates(cells: "pd.Series[Any]", form: str) -> "pd.Series[Any]":
-    """Return the times of a column of this format; other cells are missing."""
-    if cells.dtype.kind != "M":
-        cells = cells.astype(object)
-    return pd.to_datetime(cells, format=form or None, errors="coerce", utc=True)
+    """Return the times of a column of this format, without their time zones; other cells are missing."""
+    if cells.dtype.kind == "M":
+        return cells.dt.tz_localize(None)
+    text = cells.astype(object).map(lambda cell: _ZONE.sub(r"\1", cell) if isinstance(cell, str) else cell)
+    text = text.where(text.isna() | text.astype(str).str.contains(r"\d"))  # pandas takes "today" and "now" for dates
+    return pd.to_datetime(text, format=form or None, errors="coerce")
 
 
 def date_part(times: "pd.Series[Any]", part: str) -> "pd.Series[Any]":
@@ -133,30 +139,57 @@ def words(cell: object) -> list[str]:
 
 
 def _lines_above_header(file: Any, reading: Reading) -> int:
-    """Return the number of lines above the header, of which a new file may have others; the header has all columns."""
-    one, above = reading.separator if len(reading.separator) == 1 else " ", 0
+    """Return the number of lines above the header, of which a new file may have others; the header has all columns.
+
+    Raises ValueError if another sign separates the columns.
+    """
+    one, above, is_split = reading.separator if len(reading.separator) == 1 else " ", 0, False
     lines = csv.reader((line for _, line in zip(range(100), file, strict=False)), delimiter=one, skipinitialspace=True)
     with suppress(csv.Error):  # a long field
         for line in lines:
             if reading.columns and {column.name for column in reading.columns} <= {cell.strip() for cell in line}:
                 return above
-            above = lines.line_num
+            above, is_split = lines.line_num, is_split or len(line) > 1
+    if len(reading.columns) > 1 and not is_split:
+        raise ValueError(f"its columns are not separated by {one!r}, as those of the first file are")
     return reading.skipped
 
 
+def _encoding(path: Any, reading: Reading) -> str:
+    """Return the encoding of a file: UTF-8 if it is valid UTF-8, else that of the file that was read first."""
+    if reading.encoding.startswith("utf"):
+        return reading.encoding
+    with open(path, encoding="utf-8-sig", newline="") as file, suppress(UnicodeDecodeError):
+        while file.read(1 << 20):
+            pass
+        return "utf-8-sig"
+    return reading.encoding
+
+
+def _check_form(path: Any, reading: Reading) -> None:
+    """Raise ValueError if a file has another form than the one that was read first."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+    form = {b"PAR1": "parquet", b"PK\x03\x04": "excel"}.get(start, "csv")
+    if form != reading.form:
+        raise ValueError(f"{path} is a file of the form {form}, not {reading.form} as the first one was")
+
+
 def _chunks(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
+    _check_form(path, reading)
     if reading.form == "parquet":
         yield pd.read_parquet(path)
     elif reading.form == "excel":
         yield pd.read_excel(path, dtype=object, na_values=list(MISSING))
     else:
-        with open(path, encoding=reading.encoding, errors="replace", newline="") as file:
+        encoding = _encoding(path, reading)
+        with open(path, encoding=encoding, errors="replace", newline="") as file:
             skipped = _lines_above_header(file, reading)
         rng = np.random.default_rng(0)
         with pd.read_csv(
             path,
             sep=reading.separator,
-            encoding=reading.encoding,
+            encoding=encoding,
             skiprows=skipped,
             dtype="str",
             index_col=False,

@@ -24,7 +24,7 @@ _MISSING_WORD = re.compile(
 _FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
-    *("%d-%b-%Y", "%d-%b-%y", "%b %Y", "%B %Y", "%m/%Y", "%Y/%m"),
+    *("%d-%b-%Y", "%d-%b-%y", "%b %Y", "%B %Y", "%m/%Y", "%Y/%m", "%y-%m-%d"),
     *(f"{day}{sign}{year}" for sign in "/-" for year in ("%Y", "%y") for day in (f"%d{sign}%m", f"%m{sign}%d")),
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
@@ -126,6 +126,14 @@ class _Numbers:
         if few and self.n(self.others) <= 0.1 * self.n(self.counts):
             self.missing, self.others = [*self.missing, *self.others], []
         self.decided = "," if len(self.only_comma) > len(self.only_point) else "." if self.only_point else ""
+        written = [cell for cell in self.either if re.search(r"\d[-–—]$", cell)]
+        if not any(re.search(r"[.,]\d", cell) for cell in written):
+            self.others += written  # A minus at the end is one of sums of money; 2- may be a mark, 1990- a year.
+        if not any(re.search(r"[.,]\d*e|e[-+]", cell, re.IGNORECASE) for cell in self.either):
+            self.others += [cell for cell in self.either if re.fullmatch(r"\d+e\d+", cell, re.IGNORECASE)]
+        exact = {int(cell) for cell in self.either if cell.isdecimal() and len(cell) > 15}
+        if len(set(map(float, exact))) < len(exact):
+            self.others += [cell for cell in self.either if cell.isdecimal() and len(cell) > 15]
         if self.decided:
             self.others += self.only_point if self.decided == "," else self.only_comma
         units: dict[str, list[float]] = {}
@@ -162,6 +170,8 @@ class _Numbers:
             *(["thousands apostrophes"] if any(re.search("\\d['’]\\d", cell) for cell in cells) else []),
             *(f"in {unit}" for unit in self.units if unit and not self.scaled),
             *(["factors " + ", ".join(filter(None, self.units))] if self.scaled else []),
+            *(["minus at the end"] if any(re.search(r"\d-$", cell) for cell in cells) else []),
+            *(["a dash for no cents"] if any(re.search(r"[.,][-–—]", cell) for cell in cells) else []),
             *(["brackets as minus"] if any(cell.startswith("(") for cell in cells) else []),
         ]
         if how:
@@ -176,19 +186,19 @@ class _Numbers:
     def _likely(self) -> str:
         """Return the decimal mark of numbers such as 1.571 where no other column has one.
 
-        Beside whole numbers below 1000 alone, 1.571 is a number of thousands; beside larger ones, it is not. A point
-        is otherwise a decimal point, and a comma separates thousands.
+        Beside whole numbers of up to three digits, 1.571 is a number of thousands; beside larger ones, or beside none
+        of three digits, it is not. A point is otherwise a decimal point, and a comma separates thousands.
         """
         mark, other = (".", ",") if "." in self.open[0] else (",", ".")
         whole = [abs(parsed[0]) for cell in self.either if cell not in self.open and (parsed := self.point[cell])]
         if whole:
-            return mark if max(whole) >= 1000 else other
+            return other if 100 <= max(whole) < 1000 else mark
         return "."
 
     def remark(self, where: Callable[[str], str]) -> str:
         """Return which cells keep a column that resembles numbers from being one; else an empty string."""
         total, numbers = self.n(self.counts), [cell for cell in self.either if cell not in self.others]
-        if self.n(numbers) <= 0.5 * total:
+        if self.n(numbers) < 0.4 * total:
             return ""
         if not self.others:
             units = ", ".join(unit or "none" for unit in self.units[:6])
@@ -212,11 +222,18 @@ def _has_digit(cell: str) -> bool:
 def _date_formats(counts: "pd.Series[Any]") -> list[str]:
     """Return the formats by which all distinct cells are dates."""
     cells = pd.Series([cell for cell in counts.index if not _MISSING_WORD.fullmatch(cell)], dtype=object)
-    if not len(cells) or not cells.map(lambda cell: _has_digit(cell) and any(each in cell for each in "-/.: ")).all():
+    dated = cells.map(lambda cell: _has_digit(cell) and any(each in cell for each in "-/.: "))
+    if not len(cells) or dated.mean() < 0.9 or cells.str.contains(r"^\d{1,2}:\d$").any():
         return []
-    formats = [each for each in _FORMATS if dates(cells[:1], each).notna().all()]
-    found = [each for each in formats if dates(cells, each).notna().all()]
-    return [each for each in found if each != "ISO8601"] or found
+    formats = [each for each in _FORMATS if dates(cells[:5], each).notna().any()]
+    found = []
+    for each in formats:
+        others = cells[dates(cells, each).isna()]
+        few = len(others) <= 3 and len(cells) > MAX_CLASSES and counts[others].sum() <= 0.1 * counts.sum()
+        if few or others.empty:
+            found.append((len(others), each))
+    best = [each for n_others, each in found if n_others == min(found)[0]]
+    return [each for each in best if each != "ISO8601"] or best
 
 
 def _date_column(
@@ -226,7 +243,12 @@ def _date_column(
     if open_order := len(formats) > 1:
         formats = [each for each in formats if each.startswith("%d") == day_first] or formats
     times = dates(cells, formats[0])
-    parts = tuple(part for part in PARTS if date_part(times, part).nunique() > 1)
+    wanted = [part for part in PARTS if part not in ("day", "weekday") or not formats[0] or "Y" not in formats[0]
+              or "%d" in formats[0]]  # fmt: skip
+    parts = tuple(part for part in wanted if date_part(times, part).nunique() > 1)
+    if "%y" in formats[0]:
+        years = f"{times.min().year} to {times.max().year}"
+        found.notes.append(f"column {name!r}: years of two digits are read as {years}")
     found.told.setdefault(f"dates ({formats[0] or 'as stored'}), read as {', '.join(parts) or 'one date'}", []).append(
         name
     )

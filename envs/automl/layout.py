@@ -166,15 +166,23 @@ def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
 
 
 def _split(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first lines with their cells, without blank lines and comments, and the number of lines above each."""
+    """Yield the first lines with their cells, without blank lines and comments, and the number of lines above each.
+
+    A line that begins with # is the header if the first other line has as many cells, some of which are numbers.
+    """
     rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
     above, found = 0, 0
+    comment: tuple[int, list[str]] = 0, []
     try:
         for row in rows:
             cells = [cell.strip() for cell in row]
             if separator == " " and cells and not cells[-1]:
                 cells.pop()
-            if any(cells) and not cells[0].startswith("#"):
+            if any(cells) and cells[0].startswith("#"):
+                comment = above, cells
+            elif any(cells):
+                if not found and len(cells) == len(comment[1]) > 1 and any(parse_number(cell, ".") for cell in cells):
+                    yield comment
                 yield above, cells
                 found += 1
             if found == _LINES:

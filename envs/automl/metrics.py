@@ -27,6 +27,16 @@ def scorer(model, rows, classes):
 """
 
 
+CONSTANT: dict[Metric, str] = {
+    "accuracy": "always predicting the most frequent class",
+    "balanced_accuracy": "always predicting one class",
+    "roc_auc": "equal outputs for all rows",
+    "average_precision": "equal outputs for all rows",
+    "log_loss": "predicting the frequencies of the classes",
+}
+"""Constant prediction to which gains are relative."""
+
+
 def sign(metric: Metric) -> float:
     """Return 1 if larger values are better, else -1."""
     return -1.0 if metric == "log_loss" else 1.0

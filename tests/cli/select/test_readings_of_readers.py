@@ -1,0 +1,104 @@
+"""Readings that people who tried the command found wrong."""
+
+import pandas as pd
+import pytest
+
+from envs.automl.reading import read_dataset
+
+
+def read(tmp_path, cells, encoding="utf-8"):
+    rows = [f'"{cell}",{"ab"[i % 2]}' for i, cell in enumerate(cells)]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["v,t", *rows]) + "\n", encoding=encoding)
+    return read_dataset(path, "t", rows=1000)
+
+
+def repeated(cells, n=90):
+    return [cells[i % len(cells)] for i in range(n)]
+
+
+def test_times_are_those_of_the_clock_there(tmp_path):
+    cells = [f"2021-{1 + i % 12:02d}-{1 + i % 28:02d}T00:{i % 60:02d}:00+02:00" for i in range(90)]
+    found = read(tmp_path, cells)
+    assert found.frame["v: day"].tolist() == [1 + i % 28 for i in range(90)]
+    assert found.frame["v: month"].tolist() == [1 + i % 12 for i in range(90)]
+
+
+def test_times_of_frames_are_those_of_the_clock_there():
+    from envs.automl.apply import date_part, dates
+
+    times = pd.Series(pd.date_range("2021-03-10 00:30", periods=5, freq="D", tz="Europe/Berlin"))
+    assert date_part(dates(times, ""), "day").tolist() == [10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "told"),
+    [
+        (["679.-", "1,281.-", "45.50", "7.--"], [679, 1281, 45.5, 7], "a dash for no cents"),
+        (["72,50", "48,-", "604,–"], [72.5, 48, 604], "a dash for no cents"),
+        (["1.280,64-", "315,20", "7,10"], [-1280.64, 315.2, 7.1], "minus at the end"),
+        (["1", "1.333", "1.667", "2", "2.333", "3", "4.667"], [1, 1.333, 1.667, 2, 2.333, 3, 4.667], "--decimal comma"),
+        (["1", "1,333", "1,667", "3"], [1, 1.333, 1.667, 3], "--decimal point"),
+        (["315", "1.571", "2.250", "999"], [315, 1571, 2250, 999], "--decimal point"),
+    ],
+)
+def test_numbers(cells, values, told, tmp_path):
+    found = read(tmp_path, repeated(cells))
+    assert found.frame["v"].tolist() == repeated(values)
+    assert any(told in note for note in found.notes), found.notes
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1998", "1990-", "1989-", "2001"],
+        ["1", "2-", "3", "1-", "2"],
+        ["97e0", "45e2", "15e9", "88"],
+        [str(9007199254740993 + i) for i in range(30)],
+    ],
+)
+def test_codes_are_no_numbers(cells, tmp_path):
+    found = read(tmp_path, repeated(cells))
+    assert found.frame["v"].tolist() == repeated(cells)
+
+
+def test_two_digit_years_are_told(tmp_path):
+    cells = [f"{1 + i % 28:02d}.{1 + i % 12:02d}.{45 + i % 30}" for i in range(90)]
+    assert any("years of two digits are read as 1969 to 2068" in note for note in read(tmp_path, cells).notes)
+
+
+def test_the_order_of_two_digit_years_is_told_to_be_open(tmp_path):
+    cells = [f"{18 + i % 5}-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(90)]
+    assert any("--dates day-first or month-first" in note for note in read(tmp_path, cells).notes)
+
+
+@pytest.mark.parametrize("bad", ["2021-02-30", "0000-00-00", "today"])
+def test_one_cell_that_is_no_date_is_missing(bad, tmp_path):
+    cells = [bad, *(f"2021-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(89))]
+    found = read(tmp_path, cells)
+    assert found.frame["v: month"].tolist()[1:] == [1 + i % 12 for i in range(89)]
+    assert any(repr(bad) in note and "counts as missing" in note for note in found.notes), found.notes
+
+
+def test_months_have_no_weekday(tmp_path):
+    cells = [f"{2015 + i % 7}/{1 + i % 12:02d}" for i in range(90)]
+    assert {"v: year", "v: month"} == {*read(tmp_path, cells).frame.columns}
+
+
+def test_results_of_games_are_no_times(tmp_path):
+    assert read(tmp_path, repeated(["4:4", "1:0", "2:3"])).frame["v"].tolist() == repeated(["4:4", "1:0", "2:3"])
+
+
+def test_a_header_that_begins_with_a_number_sign(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("#,name,hp,t\n" + "".join(f"{i},n{i % 3},{i * 7 % 50},{'ab'[i % 2]}\n" for i in range(90)))
+    assert {"name", "hp"} <= {*read_dataset(path, "t", rows=1000).frame.columns}
+    path.write_text("# exported 2021,4\nx,hp,t\n" + "".join(f"{i % 9},{i * 7 % 50},{'ab'[i % 2]}\n" for i in range(90)))
+    assert {"x", "hp"} == {*read_dataset(path, "t", rows=1000).frame.columns}
+
+
+def test_frames_may_repeat_an_index():
+    from envs.automl.apply import Column, numbers
+
+    cells = pd.Series(["1,234.5", "2,000", "7"], index=[0, 0, 1], dtype=object)
+    assert numbers(cells, Column("v", "number")).tolist() == [1234.5, 2000, 7]
