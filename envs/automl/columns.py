@@ -129,7 +129,7 @@ class _Numbers:
         written = [cell for cell in self.either if re.search(r"\d[-–—]$", cell)]
         if not any(re.search(r"[.,]\d", cell) for cell in written):
             self.others += written  # A minus at the end is one of sums of money; 2- may be a mark, 1990- a year.
-        if not any(re.search(r"[.,]\d*e|e[-+]", cell, re.IGNORECASE) for cell in self.either):
+        if not any(re.search(r"[.,]\d|e[-+]", cell, re.IGNORECASE) for cell in self.either):
             self.others += [cell for cell in self.either if re.fullmatch(r"\d+e\d+", cell, re.IGNORECASE)]
         exact = {int(cell) for cell in self.either if cell.isdecimal() and len(cell) > 15}
         if len(set(map(float, exact))) < len(exact):
