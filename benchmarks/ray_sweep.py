@@ -37,7 +37,7 @@ ALLOWED = 0.1
 class Options(QuickOptions):
     """Options of this benchmark."""
 
-    iterations: int = 30
+    iterations: int = 70
     """Length of each run [meta-iterations]."""
 
     seeds: int = 3
