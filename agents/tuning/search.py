@@ -22,7 +22,7 @@ from agents.tuning.folder import try_lock
 from agents.tuning.ranges import Range, Value, applicable
 from agents.tuning.record import State, TrialRecord
 from agents.tuning.request import SearchRequest
-from agents.tuning.storage import open_storage, storage_errors
+from agents.tuning.storage import open_storage, remove_torn_entry, storage_errors
 from qrl.common.errors import UsageError
 from qrl.common.files import kind_of
 
@@ -84,6 +84,7 @@ class Search:
     def __init__(self, request: SearchRequest) -> None:
         self.request = request
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        remove_torn_entry(request.storage)
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
         self.study = optuna.create_study(
             storage=open_storage(request.storage),

@@ -73,15 +73,36 @@ def open_storage(text: str) -> "BaseStorage":
     try:
         # Not the default, a symbolic link: of a relative path it leads nowhere, and then a lock that a killed process
         # has left is never released.
-        lock = JournalFileOpenLock(path)
-        lock.acquire()
-        try:
-            _remove_torn_entry(Path(path))
-        finally:
-            lock.release()
-        return JournalStorage(JournalFileBackend(path, lock))
+        return JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise UsageError(f"{path}: no journal of a search, or a damaged one: {_reason(error)}") from error
+
+
+def remove_torn_entry(text: str) -> None:
+    """Remove the end of a journal that is no whole line: an entry whose process died while it was written.
+
+    Optuna would append its next entry to this line, and refuse the journal from then on.
+    """
+    from optuna.storages.journal import JournalFileOpenLock
+
+    path = Path(text.removeprefix(JOURNAL)).absolute()
+    if not text.startswith(JOURNAL) or kind_of(path) == "missing" or _whole(content := _content(path)) == len(content):
+        return
+    lock = JournalFileOpenLock(str(path))
+    lock.acquire()
+    try:  # Again: another process may have been writing this entry.
+        os.truncate(path, _whole(_content(path)))
+    finally:
+        lock.release()
+
+
+def _content(path: Path) -> bytes:
+    return read_regular(path, LARGEST_RESULT)
+
+
+def _whole(content: bytes) -> int:
+    """Return the length of the whole lines [bytes]."""
+    return content.rfind(b"\n") + 1
 
 
 @contextmanager
@@ -122,18 +143,6 @@ def _check_journal(path: Path) -> bool:
             if not (is_torn or _is_entry(line)):
                 raise UsageError(f"--storage: {path} is no journal of a search, or a damaged one: line {number}")
     return number > 0
-
-
-def _remove_torn_entry(path: Path) -> None:
-    """Remove the end of a journal that is no whole line: an entry whose process died while it was written.
-
-    Optuna would append its next entry to this line, and refuse the journal from then on.
-    """
-    if kind_of(path) == "missing":
-        return
-    content = read_regular(path, LARGEST_RESULT)
-    if (end := content.rfind(b"\n") + 1) < len(content):
-        os.truncate(path, end)
 
 
 def _create_parent(path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from agents.runs.messages import without_password
 from agents.tuning import storage
-from agents.tuning.storage import check_optuna, check_storage, open_storage, storage_errors
+from agents.tuning.storage import check_optuna, check_storage, open_storage, remove_torn_entry, storage_errors
 from qrl.common.errors import UsageError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -63,6 +63,7 @@ def test_a_torn_last_entry_is_left_out(folder):
         (folder / "x.log").write_bytes(content[:length])
         assert check_storage("journal:x.log") is True
         assert (folder / "x.log").read_bytes() == content[:length], "a check changes nothing"
+        remove_torn_entry("journal:x.log")
         trial_in("journal:x.log")
         states = [
             each.state.name for each in optuna.load_study(study_name="a", storage=open_storage("journal:x.log")).trials
