@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,7 @@ def words(cell: object) -> list[str]:
     return re.findall(r"[^\W\d_]{2,}", str(cell).lower())
 
 
-def _lines_above_header(file: Any, reading: Reading) -> int:
+def _lines_above_header(file: TextIO, reading: Reading) -> int:
     """Return the number of lines above the header, of which a new file may have others; the header has all columns.
 
     Raises ValueError if another sign separates the columns.
@@ -155,7 +156,7 @@ def _lines_above_header(file: Any, reading: Reading) -> int:
     return reading.skipped
 
 
-def _encoding(path: Any, reading: Reading) -> str:
+def _encoding(path: str | Path, reading: Reading) -> str:
     """Return the encoding of a file: UTF-8 if it is valid UTF-8, else that of the file that was read first."""
     if reading.encoding.startswith("utf"):
         return reading.encoding
@@ -166,7 +167,7 @@ def _encoding(path: Any, reading: Reading) -> str:
     return reading.encoding
 
 
-def _check_form(path: Any, reading: Reading) -> None:
+def _check_form(path: str | Path, reading: Reading) -> None:
     """Raise ValueError if a file has another form than the one that was read first."""
     with open(path, "rb") as file:
         start = file.read(4)
@@ -175,7 +176,7 @@ def _check_form(path: Any, reading: Reading) -> None:
         raise ValueError(f"{path} is a file of the form {form}, not {reading.form} as the first one was")
 
 
-def _chunks(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
+def _chunks(path: str | Path, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
     _check_form(path, reading)
     if reading.form == "parquet":
         yield pd.read_parquet(path)
@@ -202,7 +203,7 @@ def _chunks(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]
                 yield chunk if share == 1 else chunk[rng.random(len(chunk)) < share]
 
 
-def read_cells(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
+def read_cells(path: str | Path, reading: Reading, share: float = 1.0) -> pd.DataFrame:
     """Return the cells of a file: text without blanks around it, None where missing; typed columns as they are.
 
     Args:
@@ -235,7 +236,7 @@ def is_row(table: pd.DataFrame) -> "pd.Series[Any]":
     return ~(comment | (table == list(table.columns)).all(axis=1))
 
 
-def read_table(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
+def read_table(path: str | Path, reading: Reading, share: float = 1.0) -> pd.DataFrame:
     """Return the cells of a file, see `read_cells`, without repeated headers and comments."""
     cells = read_cells(path, reading, share)
     return cells[is_row(cells)]
