@@ -81,7 +81,8 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         check_new_file(out)
         return
     if not overwrite:
-        raise UsageError(f"{out} already exists; choose another --out, or --overwrite to replace that selection")
+        remedy = ", or --overwrite to replace that selection" if kind == "folder" else ""
+        raise UsageError(f"{out} already exists; choose another --out{remedy}")
     names = {each.name for each in out.iterdir()} if kind == "folder" else set()
     if RESULT not in names:
         raise UsageError(f"{out} is not the folder of a selection, with a best.json: --overwrite replaces nothing else")

@@ -22,13 +22,14 @@ PARTS = ("year", "month", "day", "weekday", "hour", "minute")
 """Parts of a date that become columns."""
 _CHUNK = 50_000
 """Rows of a CSV file that are parsed at once."""
-_CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₺₫฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|PLN|SEK|NOK|DKK|CZK|HUF|ZAR|Rs|kr"
+CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₺₫฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|PLN|SEK|NOK|DKK|CZK|HUF|ZAR|Rs|kr"
+"""Pattern of currencies."""
 _NUMBER = {
     decimal: re.compile(
-        rf"(?P<open>\()?(?P<sign>[-+−]?)\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[-+−]?)"
+        rf"(?P<open>\()?(?P<sign>[-+−–]?)\s*(?P<before>{CURRENCY})?\s*(?P<inner>[-+−–(]?)"
         rf"(?P<whole>[1-9]\d{{0,2}}(?P<mark>[{group}'’\s])\d{{3}}(?:(?P=mark)\d{{3}})*{indian}|\d+|(?=[{decimal}]\d))"
         rf"(?P<fraction>[{decimal}](?:\d+|[-–—]{{1,2}}|))?(?P<exponent>[eE][-+]?\d+)?"
-        r"\s*(?P<after>[^\d\s.,()+−-]{0,12})(?P<last>-?)(?P<close>\))?"
+        rf"\s*(?P<after>(?:[^\d\s.,()+−-]{{1,12}}\.?(?:\s(?:{CURRENCY}))?)?)(?P<last>-?)(?P<close>\))?"
     )
     for decimal, group, indian in ((".", ",", r"|[1-9]\d?(?:,\d\d)+,\d{3}"), (",", ".", ""))
 }
@@ -88,13 +89,14 @@ def parse_number(cell: str, decimal: str) -> tuple[float, str] | None:
     if cell.lower().lstrip("+-") in ("inf", "infinity"):
         return float(cell), ""
     found = _NUMBER[decimal].fullmatch(cell)
-    if not found or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
+    if not found:
         return None
-    if len(sign := found["sign"] + found["inner"] + found["last"] + (found["open"] or "")) > 1:
+    sign = found["sign"] + found["inner"] + found["last"] + (found["open"] or "")
+    if len(sign) > 1 or ("(" in sign) != bool(found["close"]):
         return None
     whole, fraction = re.sub(r"\D", "", found["whole"]), re.sub(r"[-–—]", "", found["fraction"] or "").replace(",", ".")
     value = float(f"{whole or 0}{fraction}{found['exponent'] or ''}")
-    return (-value if sign and sign != "+" else value), (found["before"] or found["after"])
+    return (-value if sign and sign != "+" else value), (found["before"] or "") + found["after"]
 
 
 def plain_numbers(text: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from envs.automl import DateOrder, Decimal
-from envs.automl.apply import PARTS, Column, date_part, dates, parse_number, plain_numbers, words
+from envs.automl.apply import CURRENCY, PARTS, Column, date_part, dates, parse_number, plain_numbers, words
 from envs.automl.cleaning import MAX_CLASSES, seldom_repeats
 
 _MISSING_WORD = re.compile(
@@ -21,7 +21,17 @@ _MISSING_WORD = re.compile(
     re.IGNORECASE,
 )
 """Words that are missing values in columns of numbers or dates."""
-_FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
+_FACTORS = {
+    "": 1.0,
+    **dict.fromkeys(("k", "K", "tsd", "thousand"), 1e3),
+    **dict.fromkeys(("M", "m", "mn", "mln", "mio", "million", "millions"), 1e6),
+    **dict.fromkeys(("B", "b", "bn", "bln", "mrd", "billion", "billions"), 1e9),
+    **dict.fromkeys(("tn", "trillion"), 1e12),
+}
+"""Factors by the ends of numbers, without a full stop."""
+_ALSO_UNITS = {"", "m", "b"}
+"""Ends that are factors only of sums of money, or beside other factors: metres, bits."""
+_ADDRESS = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})")
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
     *("%d-%b-%Y", "%d-%b-%y", "%b %Y", "%B %Y", "%m/%Y", "%Y/%m", "%y-%m-%d"),
@@ -87,7 +97,7 @@ def kinds_of(table: pd.DataFrame, decimal: Decimal, order: DateOrder, line: Call
         elif times.get(name):
             found.columns[name] = _date_column(name, column, times[name], day_first, order, found)
         elif name in read:
-            if remark := read[name].remark(where):
+            if remark := read[name].remark(where) or _remark_on_dates(texts[name], where):
                 found.remarks[name] = remark
                 found.notes.append(f"column {name!r} is read as text: {remark}")
             elif _is_json(texts[name].index):
@@ -134,6 +144,9 @@ class _Numbers:
         exact = {int(cell) for cell in self.either if cell.isdecimal() and len(cell) > 15}
         if len(set(map(float, exact))) < len(exact):
             self.others += [cell for cell in self.either if cell.isdecimal() and len(cell) > 15]
+        parts = [_ADDRESS.fullmatch(cell) for cell in self.either]
+        if all(each and max(map(int, each.groups())) < 256 for each in parts):
+            self.others += self.either  # 192.168.100.200 is an address on a network.
         if self.decided:
             self.others += self.only_point if self.decided == "," else self.only_comma
         units: dict[str, list[float]] = {}
@@ -142,8 +155,8 @@ class _Numbers:
             units.setdefault(unit, []).append(value)
         self.units = tuple(units)
         named = [unit for unit in units if unit]
-        self.scaled = bool(named) and units.keys() <= _FACTORS.keys() and len(units) > 1
-        self.mixed = (len(named) > 1 and not self.scaled) or ("%" in units and any(units.get("", ())))
+        self.factors = _factors(self.units)
+        self.mixed = (len(named) > 1 and not self.factors) or ("%" in units and any(units.get("", ())))
         self.fits = bool(self.either) and not self.others and not self.mixed
 
     def n(self, cells: "Mapping[str, int] | list[str]") -> int:
@@ -165,11 +178,16 @@ class _Numbers:
         cells = [cell for cell in self.either if not cell.isdecimal()]
         how = [
             *(["decimal commas"] if decimal == "," and any("," in cell for cell in cells) else []),
-            *([f"thousands {'commas' if group == ',' else 'points'}"] if any(group in cell for cell in cells) else []),
+            *(
+                [f"thousands {'commas' if group == ',' else 'points'}"]
+                if any(re.search(rf"\d[{group}]\d", cell) for cell in cells)
+                else []
+            ),
             *(["thousands blanks"] if any(re.search(r"\d\s\d", cell) for cell in cells) else []),
             *(["thousands apostrophes"] if any(re.search("\\d['’]\\d", cell) for cell in cells) else []),
-            *(f"in {unit}" for unit in self.units if unit and not self.scaled),
-            *(["factors " + ", ".join(filter(None, self.units))] if self.scaled else []),
+            *(f"in {unit}" for unit in self.units if unit and not self.factors),
+            *(["factors " + ", ".join(filter(None, self.units))] if self.factors else []),
+            *(["leading zeros"] if any(re.match(r"0\d", cell) for cell in self.either) else []),
             *(["minus at the end"] if any(re.search(r"\d-$", cell) for cell in cells) else []),
             *(["a dash for no cents"] if any(re.search(r"[.,][-–—]", cell) for cell in cells) else []),
             *(["brackets as minus"] if any(cell.startswith("(") for cell in cells) else []),
@@ -180,7 +198,7 @@ class _Numbers:
             found.notes.append(
                 f"column {name!r}: {cell!r} counts as missing ({self.counts[cell]} cells, {where(cell)})"
             )
-        units = tuple((unit, _FACTORS[unit] if self.scaled else 1.0) for unit in dict.fromkeys(("", *self.units)))
+        units = tuple((unit, self.factors.get(unit, 1.0)) for unit in dict.fromkeys(("", *self.units)))
         return Column(name, "number", decimal=decimal, units=units)
 
     def _likely(self) -> str:
@@ -203,8 +221,7 @@ class _Numbers:
         if not self.others:
             units = ", ".join(unit or "none" for unit in self.units[:6])
             return f"its numbers have various units ({units})"
-        some = ", ".join(f"{cell!r} ({where(cell)})" for cell in self.others[:3])
-        return f"{self.n(numbers)} of {total} cells are numbers, but not {some}" + ", …" * (len(self.others) > 3)
+        return f"{self.n(numbers)} of {total} cells are numbers, but not {_some(self.others, where)}"
 
 
 def _numbers(counts: "pd.Series[Any]") -> _Numbers:
@@ -215,16 +232,45 @@ def _numbers(counts: "pd.Series[Any]") -> _Numbers:
     return _Numbers(counts) if len(rest) else head
 
 
+def _factors(units: tuple[str, ...]) -> dict[str, float]:
+    """Return the factors of the ends of numbers, such as $3k and $2bn; none if they are units, or just one factor."""
+    currencies = {found[0] for unit in units if (found := re.search(CURRENCY, unit))}
+    ends = {unit: re.sub(CURRENCY, "", unit).strip().removesuffix(".") for unit in units}
+    factors = {unit: _FACTORS.get(end, _FACTORS.get(end.lower(), 0.0)) for unit, end in ends.items()}
+    sure = len(currencies) == 1 or not {*ends.values()} <= _ALSO_UNITS
+    various = len(units) > 1 and max(factors.values()) > 1
+    return factors if various and sure and len(currencies) < 2 and all(factors.values()) else {}
+
+
+def _some(cells: list[str], where: Callable[[str], str]) -> str:
+    """List the first cells, and where they are."""
+    return ", ".join(f"{cell!r} ({where(cell)})" for cell in cells[:3]) + ", …" * (len(cells) > 3)
+
+
 def _has_digit(cell: str) -> bool:
     return any(each.isdecimal() for each in cell)
 
 
-def _date_formats(counts: "pd.Series[Any]") -> list[str]:
-    """Return the formats by which all distinct cells are dates."""
+def _like_dates(counts: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return the distinct cells that are not missing, if nearly all look like dates; else none."""
     cells = pd.Series([cell for cell in counts.index if not _MISSING_WORD.fullmatch(cell)], dtype=object)
     dated = cells.map(lambda cell: _has_digit(cell) and any(each in cell for each in "-/.: "))
-    if not len(cells) or dated.mean() < 0.9 or cells.str.contains(r"^\d{1,2}:\d$").any():
-        return []
+    return cells[:0] if len(cells) and (dated.mean() < 0.9 or cells.str.contains(r"^\d{1,2}:\d$").any()) else cells
+
+
+def _remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> str:
+    """Return which cells keep a column of dates from being one; else an empty string."""
+    cells = _like_dates(counts)
+    fit = {each: dates(cells, each).notna() for each in _FORMATS if dates(cells[:50], each).notna().any()}
+    best = max(fit, key=lambda each: counts[cells[fit[each]]].sum(), default="")
+    if not best or (n := counts[cells[fit[best]]].sum()) < 0.4 * counts.sum():
+        return ""
+    return f"{n} of {counts.sum()} cells are dates ({best}), but not {_some(cells[~fit[best]].tolist(), where)}"
+
+
+def _date_formats(counts: "pd.Series[Any]") -> list[str]:
+    """Return the formats by which all distinct cells are dates."""
+    cells = _like_dates(counts)
     formats = [each for each in _FORMATS if dates(cells[:5], each).notna().any()]
     found = []
     for each in formats:

@@ -3,6 +3,8 @@
 import codecs
 import csv
 import io
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +34,9 @@ _UNSUPPORTED = {
 """Unsupported kinds of files by their first bytes."""
 _ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "euc_jp", "cp949", "koi8_r")
 """Encodings besides UTF-8 and UTF-16; the first one is that of most files, and short texts resemble several."""
+_LATIN = ("cp1252", "cp1250", "cp1254")
+_WESTERN = frozenset("äöüßÄÖÜéèêëàâçîïôñáíóúãåæÉÀÇÑÁÍÓÚ°€§µ–’“”„…²½«»")
+"""Common signs of cp1252, without those whose bytes are common letters of Central Europe in cp1250."""
 
 
 def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
@@ -71,12 +76,24 @@ def line_of(path: Path, reading: Reading, row: int) -> str:
     """Return where a row of the table is in its file, such as "line 12"."""
     if reading.form != "csv":
         return f"row {row + 2 if reading.form == 'excel' else row + 1}"
+    return f"line {next(number for number, _ in itertools.islice(_lines(path, reading), row + 1, None))}"
+
+
+def short_lines(path: Path, reading: Reading, n_columns: int) -> list[str]:
+    """Return where the lines of a CSV file are that have fewer cells than there are columns, except comments."""
+    lines = _lines(path, reading)
+    return [f"line {number}" for number, cells in lines if len(cells) < n_columns and not cells[0].startswith("#")]
+
+
+def _lines(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a CSV file from the header, except empty ones: number and cells."""
+    blanks = len(reading.separator) > 1
     with io.TextIOWrapper(open_stream(path), reading.encoding, errors="replace", newline="") as text:
-        for _ in range(reading.skipped):
-            next(text)
-        lines = csv.reader(text, delimiter=reading.separator if len(reading.separator) == 1 else " ")
-        rows = (lines.line_num for line in lines if line)
-        return f"line {next(line for number, line in enumerate(rows) if number == row + 1) + reading.skipped}"
+        below = itertools.islice(text, reading.skipped, None)
+        lines = csv.reader(below, delimiter=" " if blanks else reading.separator)
+        for line in lines:
+            if cells := [cell for cell in line if cell] if blanks else line:
+                yield lines.line_num + reading.skipped, cells
 
 
 def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
@@ -136,10 +153,25 @@ def _encoding(path: Path, utf16: bool) -> str:
         raise path_error(path, error) from error
     if utf8 or utf16:
         return "utf-16" if utf16 else "utf-8-sig"
+    return _likely_encoding(b"\n".join(line for line in sample.splitlines() if not line.isascii()))
+
+
+def _likely_encoding(text: bytes) -> str:
+    """Return the most probable encoding of text that is not in UTF-8: cp1252 if it has only common signs of it."""
     from charset_normalizer import from_bytes
 
-    best = from_bytes(sample, cp_isolation=list(_ENCODINGS)).best()
-    return best.encoding if best else "latin-1"
+    runs = re.findall(rb"[\x80-\xff]+", re.sub(rb"\xa3(?=\s?\d)", b"", text))
+    alone = sum(len(run) == 1 for run in runs) >= 0.75 * len(runs)
+    if alone and set(b"".join(runs).decode("cp1252", "replace")) <= _WESTERN:
+        return "cp1252"
+    best = from_bytes(text, cp_isolation=list(_ENCODINGS), threshold=0.5).best()
+    if best is None:
+        return "latin-1"
+    if best.encoding not in _LATIN:
+        return best.encoding
+    letters = {each: sum(map(str.isalpha, text.decode(each, "replace"))) for each in (best.encoding, *_LATIN)}
+    likely = max(letters, key=letters.__getitem__)
+    return "cp1252" if likely == best.encoding and "cp1252" in best.could_be_from_charset else likely
 
 
 def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:

@@ -1,11 +1,11 @@
 """Reader of a user's table: the usable columns and rows, and the reasons for those left out."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,14 @@ from envs.automl.apply import MAX_MAGNITUDE, Column, Reading
 from envs.automl.cleaning import is_target_leak, stratified_sample, uninformative_reason
 from envs.automl.columns import Kinds, kinds_of
 from envs.automl.frames import encode
-from envs.automl.layout import check_names, layout_of, line_of
+from envs.automl.layout import check_names, layout_of, line_of, short_lines
 from envs.automl.scoring import N_FOLDS
 from envs.automl.target import bins_of, check_distinct, check_target
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import path_error
 from qrl.common.memory import physical_memory
+
+T = TypeVar("T")
 
 MEMORY_PER_BYTE = 20
 """Memory that a byte of a CSV file takes as cells of text. If a file takes more than half of this machine's memory, a
@@ -149,13 +151,22 @@ def _rows(path: Path, reading: Reading, notes: list[str]) -> tuple[pd.DataFrame,
     except (ValueError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
         raise UsageError(f"{path}: not a table: {reason}") from error
+    if reading.form == "csv" and cells.iloc[:, -1].isna().any():
+        short = short_lines(path, reading, cells.shape[1])
+        notes += _told("lines with fewer cells than the header, the last ones count as missing", short, str)
     is_row = apply.is_row(cells)
     if reading.share < 1:
         notes.append(f"the file is too large for memory: {is_row.sum()} rows are read, a random {reading.share:.0%}")
-    if len(left_out := cells.index[~is_row]):
-        places = ", ".join(line_of(path, reading, row) for row in left_out[:5]) + ", …" * (len(left_out) > 5)
-        notes.append(f"repeated headers and comments, left out: {len(left_out)} ({places})")
+    notes += _told(
+        "repeated headers and comments, left out", cells.index[~is_row].tolist(), partial(line_of, path, reading)
+    )
     return cells[is_row], reading
+
+
+def _told(what: str, rows: Sequence[T], where: Callable[[T], str]) -> Iterator[str]:
+    """Yield a note about rows, if there are any, with the places of the first ones."""
+    if len(rows):
+        yield f"{what}: {len(rows)} ({', '.join(map(where, rows[:5]))}{', …' * (len(rows) > 5)})"
 
 
 def _used(columns: Iterable[Column], frame: pd.DataFrame) -> Iterator[Column]:

@@ -31,9 +31,9 @@ def test_layouts(separator, end):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_byte_order_mark_and_latin_1():
+def test_byte_order_mark_and_cp1252():
     body = "".join(f"{i % 2},{i % 7},{'é' if i % 3 else 'à'}\n" for i in range(40))
-    for data, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"", "latin-1")):
+    for data, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"", "cp1252")):
         own = read_dataset(write(data + f"y,a,b\n{body}".encode(encoding.removesuffix("-sig"))), "y", rows=100)
         assert own.reading.encoding == encoding and [own.target, *own.frame] == ["y", "a", "b"]
         assert set(own.frame["b"]) == {"é", "à"}

@@ -40,6 +40,13 @@ def test_times_of_frames_are_those_of_the_clock_there():
         (["1", "1.333", "1.667", "2", "2.333", "3", "4.667"], [1, 1.333, 1.667, 2, 2.333, 3, 4.667], "--decimal comma"),
         (["1", "1,333", "1,667", "3"], [1, 1.333, 1.667, 3], "--decimal point"),
         (["315", "1.571", "2.250", "999"], [315, 1571, 2250, 999], "--decimal point"),
+        (["$2.2bn", "$378m", "$950m"], [2.2e9, 378e6, 950e6], "factors $bn, $m"),
+        (["7,3 Mio. €", "2,1 Mrd. €"], [7.3e6, 2.1e9], "factors Mio. €, Mrd. €"),
+        (["7,3 Mio.", "2,5 Mio."], [7.3, 2.5], "decimal commas, in Mio."),
+        (["5 m", "7 m", "12"], [5, 7, 12], "in m"),
+        (["3k", "5m", "12"], [3000, 5e6, 12], "factors k, m"),
+        (["$(5.20)", "$7.10", "($2)"], [-5.2, 7.1, -2], "in $, brackets as minus"),
+        (["007", "012", "123"], [7, 12, 123], "leading zeros"),
     ],
 )
 def test_numbers(cells, values, told, tmp_path):
@@ -55,6 +62,7 @@ def test_numbers(cells, values, told, tmp_path):
         ["1", "2-", "3", "1-", "2"],
         ["97e0", "45e2", "15e9", "88"],
         [str(9007199254740993 + i) for i in range(30)],
+        ["192.168.100.200", "192.168.100.201", "192.168.101.203"],
     ],
 )
 def test_codes_are_no_numbers(cells, tmp_path):
@@ -102,3 +110,52 @@ def test_frames_may_repeat_an_index():
 
     cells = pd.Series(["1,234.5", "2,000", "7"], index=[0, 0, 1], dtype=object)
     assert numbers(cells, Column("v", "number")).tolist() == [1234.5, 2000, 7]
+
+
+def test_an_en_dash_is_a_minus(tmp_path):
+    assert read(tmp_path, repeated(["–5", "7", "3.5"])).frame["v"].tolist() == repeated([-5, 7, 3.5])
+
+
+def test_dates_in_several_orders_are_named(tmp_path):
+    found = read(tmp_path, repeated(["2021-03-05", "25.04.2021", "2022-11-25"]))
+    assert any("60 of 90 cells are dates (%Y-%m-%d), but not '25.04.2021' (line 3)" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("separator", [",", "  "])
+def test_lines_with_too_few_cells_are_told(separator, tmp_path):
+    path = tmp_path / "table.csv"
+    rows = [(str(i % 5), str(i % 7), "ab"[i % 2]) for i in range(60)]
+    lines = [separator.join(row) for row in (("v", "w", "t"), *rows)]
+    path.write_text("\n".join([*lines, "", "# a comment", separator.join("3a")]) + "\n")
+    notes = read_dataset(path, "t", rows=1000).notes
+    assert any("fewer cells than the header, the last ones count as missing: 1 (line 64)" in note for note in notes)
+    path.write_text("\n".join(lines) + "\n")
+    assert not any("fewer cells" in note for note in read_dataset(path, "t", rows=1000).notes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "encoding"),
+    [
+        (["Köln", *["Bonn"] * 70], "cp1252"),
+        (["Orléans", "Nîmes", "Besançon"], "cp1252"),
+        (["Logroño", "Málaga"], "latin-1"),
+        (["£5", "£7.50", "£12"], "cp1252"),
+        (["3 €", "7 €"], "cp1252"),
+        (["20°", "25°"], "latin-1"),
+        (["Łódź", "Kraków", "Gdańsk", "Wrocław"], "cp1250"),
+        (["Plzeň", "České Budějovice", "Ústí nad Labem"], "cp1250"),
+        (["Москва", "Казань"], "cp1251"),
+        (["Москва", "Казань"], "koi8_r"),
+        (["Αθήνα", "Πάτρα"], "cp1253"),
+        (["İstanbul", "Eskişehir", "Muğla"], "cp1254"),
+        (["東京", "大阪", "横浜市"], "cp932"),
+        (["北京", "上海", "广州市"], "gb18030"),
+        (["서울", "부산"], "cp949"),
+    ],
+)
+def test_encodings(cells, encoding, tmp_path):
+    found = read(tmp_path, repeated(cells), encoding)
+    if found.frame["v"].dtype.kind == "f":
+        assert found.frame["v"].min() >= 3
+    else:
+        assert found.frame["v"].tolist() == repeated(cells)
