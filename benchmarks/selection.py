@@ -1,6 +1,6 @@
 """Algorithm selection and hyperparameter tuning on unseen datasets: regret after few evaluations.
 
-    python -m benchmarks.selection --jobs 2      five seeds per learner and family, about an hour; --quick
+    python -m benchmarks.selection --jobs 2      ten seeds per learner and family, about two hours; --quick
 
 On `algorithm_selection`, and on `hyperparameter_tuning` with two of its portfolios, a quantum recurrent policy (`rl2`)
 is compared with the classical one with as many parameters and with search strategies that need no training: the studies
@@ -34,7 +34,7 @@ from benchmarks.shared.publish import check_names, publish
 from benchmarks.shared.studies import returns, seed_rows, train
 from envs.automl.lookup_tasks import LookupTasks
 
-N_SEEDS = 5
+N_SEEDS = 10
 REFERENCE = "rl2 qgru"
 CONTROL = "rl2 gru"
 BASELINE = "best_single"

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from benchmarks.automl_table.catalogue import Entry
 from benchmarks.automl_table.columns import select_columns
+from envs.automl.apply import cells_of, inputs
 from envs.automl.cleaning import MAX_CLASSES, MAX_ROWS, MIN_ROWS, stratified_sample
+from envs.automl.columns import kinds_of
 from envs.automl.frames import encode, plain
 from qrl.common.errors import UsageError
 
@@ -163,12 +165,16 @@ def clean(entry: Entry, frame: pd.DataFrame) -> Dataset:
     classes, names = encode(frame[target])
     if len(names) > MAX_CLASSES:
         raise Unsuitable(f"{len(names)} classes")
-    table, dropped = select_columns(
-        plain(frame.drop(columns=[target]).replace({"": None, "?": None, "NA": None})), classes
-    )
+    table, dropped = select_columns(_as_read(frame.drop(columns=[target])), classes)
     if table.shape[1] < 2:
         raise Unsuitable(f"{table.shape[1]} columns left ({'; '.join(f'{k}: {v}' for k, v in dropped.items())})")
     return Dataset(entry, table, classes, dropped)
+
+
+def _as_read(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns as `run.py select` reads them: dates become their parts, numbers in text become numbers."""
+    cells = cells_of(plain(frame.replace("NA", None)))
+    return inputs(cells, tuple(kinds_of(cells, "auto", "auto", str).columns.values()))
 
 
 def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
