@@ -143,7 +143,7 @@ def screen(
 
 
 def finish(evaluator: Evaluator, screened: Sequence[AlgorithmResult], *, compare: bool) -> Iterator[Event]:
-    """Evaluate the best algorithms on all rows, if there are more rows than the sample; see `N_FINALISTS`.
+    """Evaluate the best algorithms for which there is time on all rows, if there are more rows than the sample.
 
     Args:
         evaluator: evaluator of algorithms on the dataset.
@@ -153,7 +153,14 @@ def finish(evaluator: Evaluator, screened: Sequence[AlgorithmResult], *, compare
     if len(evaluator.dataset.sample) == len(evaluator.dataset.classes):
         return
     good = [(each.name, each.evaluation) for each in ranked(screened) if not each.scores.failure]
-    first, *others = good[:N_FINALISTS]
+    first, *others = good
     controls = [(CONTROL, dict(good).get(CONTROL))] if compare else []
-    candidates = dict([first, *controls, *others])  # each once
-    yield from evaluator.evaluate(np.arange(len(evaluator.dataset.classes)), list(candidates.items()))
+    # Each once; the control takes the place of a finalist only if it is one of the best itself.
+    finalists = N_FINALISTS
+    best = dict(good[:N_FINALISTS])
+    for name, evaluation in dict([first, *controls, *others]).items():
+        for event in evaluator.evaluate(np.arange(len(evaluator.dataset.classes)), [(name, evaluation)]):
+            finalists -= isinstance(event, AlgorithmResult) and (name != CONTROL or name in best)
+            yield event
+        if not finalists:
+            return

@@ -209,6 +209,22 @@ def test_screening_takes_all_the_time_if_all_rows_take_too_long(tmp_path, monkey
     assert len(found["left_out"]) == 2 and all("on 300 rows" in each for each in found["left_out"])
 
 
+def test_the_next_best_takes_the_place_of_one_for_which_there_is_no_time(tmp_path, monkeypatch):
+    """The two best of the sample that the budget allows are scored on all rows."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only("lda", "gaussian_nb", "knn", "decision_tree"))
+    rows(300).to_csv("data.csv", index=False)
+    options = ("--target", "y", "--evaluations", "4", "--rows", "150", "--no-compare", "--time-budget", "100")
+    assert run_select("data.csv", *options) == 0
+    first, second, *_ = [each["algorithm"] for each in about()["screening"]]
+    assert {each["algorithm"] for each in about()["ranking"]} == {first, second}
+    monkeypatch.setattr(Evaluator, "expected_seconds", lambda self, name, n: 1000.0 * (n == 300 and name == first))
+    assert run_select("data.csv", *options, "--overwrite") == 0
+    third = about()["screening"][2]["algorithm"]
+    assert {each["algorithm"] for each in about()["ranking"]} == {second, third}
+    assert [each.partition(" on ")[0] for each in about()["left_out"]] == [first]
+
+
 def test_expected_seconds(file):
     """In proportion to algorithms measured on these rows, and to the number of rows, or its square."""
     own = object.__new__(Evaluator)
