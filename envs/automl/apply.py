@@ -221,6 +221,8 @@ def cells_of(table: pd.DataFrame) -> pd.DataFrame:
     made = {}
     for name in table.columns:
         column = table[name].infer_objects()
+        if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+            column = column.astype("boolean")  # some are missing
         if column.dtype.kind == "m":
             column = column.dt.total_seconds()
         elif column.dtype.kind not in "biufM":

@@ -28,6 +28,7 @@ def typed(n_rows: int = 120) -> pd.DataFrame:
     frame["thousands"] = np.round(rng.random(n_rows) * 900) / 1000
     frame.loc[1, "thousands"] = np.nan
     frame["object"] = frame["thousands"].astype(object)
+    frame["some flags"] = frame["flag"].astype(object).mask(np.arange(n_rows) % 9 == 0, None)
     frame["money"] = [f"{1000 * value:,.2f} €" for value in rng.random(n_rows) + 1]
     return frame.set_axis([*frame.columns[:-1], " money "], axis=1).set_index(frame.index + 7)
 
@@ -37,6 +38,8 @@ def test_typed_columns_are_not_read_as_text():
     own = read_dataset(frame, "y", rows=1000)
     made = own.frame
     pd.testing.assert_series_equal(made["flag"], frame["flag"].astype(float).reset_index(drop=True))
+    flags = frame["some flags"].astype("boolean").astype("Float64").astype(float)
+    np.testing.assert_array_equal(made["some flags"], flags)
     assert list(made["code"]) == list(map(str, frame["code"])) and list(made["words"]) == list(frame["words"])
     assert list(made["when: hour"]) == list(frame["when"].dt.hour) and "when: minute" not in made
     assert list(made["took"]) == list(frame["took"].dt.total_seconds())
@@ -96,6 +99,7 @@ def test_the_same_selection_as_on_the_command_line(file):
     [
         (lambda y: (y == "small").astype(int), [0, 1]),
         (lambda y: y == "small", [False, True]),
+        (lambda y: (y == "small").astype(object).mask(y == "large", None), [False, True]),
         (lambda y: (y == "small").astype("Int64"), [0, 1]),
         (lambda y: pd.Categorical(y), ["large", "middle", "small"]),
         (lambda y: np.where(y == "small", 0.5, 1.5), ["0.5", "1.5"]),
