@@ -260,7 +260,8 @@ def _like_dates(counts: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> str:
     """Return which cells keep a column of dates from being one; else an empty string."""
-    cells = _like_dates(counts)
+    if (cells := _like_dates(counts)).empty:  # most columns: none of the many formats has to be tried
+        return ""
     fit = {each: dates(cells, each).notna() for each in _FORMATS if dates(cells[:50], each).notna().any()}
     best = max(fit, key=lambda each: counts[cells[fit[each]]].sum(), default="")
     if not best or (n := counts[cells[fit[best]]].sum()) < 0.4 * counts.sum():
@@ -270,7 +271,8 @@ def _remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> s
 
 def _date_formats(counts: "pd.Series[Any]") -> list[str]:
     """Return the formats by which all distinct cells are dates."""
-    cells = _like_dates(counts)
+    if (cells := _like_dates(counts)).empty:
+        return []
     formats = [each for each in _FORMATS if dates(cells[:5], each).notna().any()]
     found = []
     for each in formats:
