@@ -126,8 +126,17 @@ def dates(cells: "pd.Series[Any]", form: str) -> "pd.Series[Any]":
     """Return the times of a column of this format, without their time zones; other cells are missing."""
     if cells.dtype.kind == "M":
         return cells.dt.tz_localize(None)
+    return parse_dates(without_zones(cells), form)
+
+
+def without_zones(cells: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return cells without the time zones of their times; those without a digit are missing."""
     text = cells.astype(object).map(lambda cell: _ZONE.sub(r"\1", cell) if isinstance(cell, str) else cell)
-    text = text.where(text.isna() | text.astype(str).str.contains(r"\d"))  # pandas takes "today" and "now" for dates
+    return text.where(text.isna() | text.astype(str).str.contains(r"\d"))  # pandas takes "today" and "now" for dates
+
+
+def parse_dates(text: "pd.Series[Any]", form: str) -> "pd.Series[Any]":
+    """Return the times in cells `without_zones`; those of another format are missing."""
     return pd.to_datetime(text, format=form or None, errors="coerce")
 
 

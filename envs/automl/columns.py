@@ -12,7 +12,18 @@ from typing import Any
 import pandas as pd
 
 from envs.automl import DateOrder, Decimal
-from envs.automl.apply import CURRENCY, PARTS, Column, date_part, dates, parse_number, plain_numbers, words
+from envs.automl.apply import (
+    CURRENCY,
+    PARTS,
+    Column,
+    date_part,
+    dates,
+    parse_dates,
+    parse_number,
+    plain_numbers,
+    without_zones,
+    words,
+)
 from envs.automl.cleaning import MAX_CLASSES, seldom_repeats
 
 _MISSING_WORD = re.compile(
@@ -260,8 +271,10 @@ def _like_dates(counts: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> str:
     """Return which cells keep a column of dates from being one; else an empty string."""
-    cells = _like_dates(counts)
-    fit = {each: dates(cells, each).notna() for each in _FORMATS if dates(cells[:50], each).notna().any()}
+    if (cells := _like_dates(counts)).empty:  # most columns: none of the many formats has to be tried
+        return ""
+    text = without_zones(cells)
+    fit = {each: parse_dates(text, each).notna() for each in _FORMATS if parse_dates(text[:50], each).notna().any()}
     best = max(fit, key=lambda each: counts[cells[fit[each]]].sum(), default="")
     if not best or (n := counts[cells[fit[best]]].sum()) < 0.4 * counts.sum():
         return ""
@@ -270,11 +283,13 @@ def _remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> s
 
 def _date_formats(counts: "pd.Series[Any]") -> list[str]:
     """Return the formats by which all distinct cells are dates."""
-    cells = _like_dates(counts)
-    formats = [each for each in _FORMATS if dates(cells[:5], each).notna().any()]
+    if (cells := _like_dates(counts)).empty:
+        return []
+    text = without_zones(cells)
+    formats = [each for each in _FORMATS if parse_dates(text[:5], each).notna().any()]
     found = []
     for each in formats:
-        others = cells[dates(cells, each).isna()]
+        others = cells[parse_dates(text, each).isna()]
         few = len(others) <= 3 and len(cells) > MAX_CLASSES and counts[others].sum() <= 0.1 * counts.sum()
         if few or others.empty:
             found.append((len(others), each))

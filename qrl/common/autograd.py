@@ -87,13 +87,16 @@ class PerDevice(Generic[Built]):
             self._built[dtype, device] = without_modes(lambda: self._build(dtype, device))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _ensure_built(constants: PerDevice[Any], dtype: torch.dtype, device: torch.device) -> None:
     """Build constants if there are none yet. `torch.compile` calls this and does not look inside.
 
     It could not handle the constants as a result, but it can look them up afterwards.
     """
     constants._ensure(dtype, device)
+
+
+# As `torch.compiler.assume_constant_result` does, which would import the compiler: a second in each process.
+_ensure_built._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def is_mapped_by_engine(tensor: Tensor) -> bool:

@@ -17,7 +17,7 @@ from agents.runs.folder import RunFolder
 from envs.core.registry import ENVS
 from qrl.common.errors import UsageError
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_pictures")]
 
 SMALL = ["--iterations", "3", "--checkpoint-every", "1", "--threads", "1", "--eval-tasks", "2", "--eval-episodes", "2",
          "--agent.meta-batch", "3", "--agent.episodes", "3", "--agent.epochs", "1"]  # fmt: skip

@@ -5,6 +5,7 @@ Other tests call `run.main` directly, as a process takes seconds to import torch
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -177,14 +178,17 @@ def test_random_agent_needs_no_training(tmp_path, capsys):
     assert here("resume", tmp_path / "r") == 2 and "does not train" in capsys.readouterr().err
 
 
-def test_full_disk_gives_a_one_line_error(tmp_path):
-    """Simulated by a file size limit, which needs no privileges: no partial picture remains."""
-    script = "ulimit -f 4; trap '' XFSZ; exec " + " ".join(
-        [sys.executable, "run.py", *SMALL, "--iterations", "1", "--out", str(tmp_path / "run")]
-    )
-    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr and "File too large" in done.stderr.splitlines()[-1]
+def test_full_disk_gives_a_one_line_error(tmp_path, monkeypatch, capsys):
+    """Simulated by a file size limit, which needs no privileges: no partial file remains."""
+    monkeypatch.setattr("agents.runs.provenance.checkout", lambda: None)  # git would leave its lock behind
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # Python ignores the signal, and writing fails.
+    try:
+        code = here(*SMALL, "--iterations", 1, "--out", tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    assert "File too large" in capsys.readouterr().err.splitlines()[-1]
     assert not any(p.suffix == ".tmp" for p in (tmp_path / "run").rglob("*"))
 
 

@@ -18,6 +18,8 @@ from qrl.common.errors import UsageError
 from qrl.common.trust import state_folder
 from qrl.models import MODELS
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SMALL = (
     *("--env.horizon", "3", "--iterations", "1", "--agent.meta-batch", "2", "--agent.episodes", "2", "--threads", "1"),
     *("--model", "mlp", "--eval-tasks", "2", "--eval-steps", "1", "--eval-episodes", "2"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, linearize
 
 from qrl.circuits.registers import Registers
+from qrl.common import autograd
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer
 from qrl.models import MODELS
@@ -161,6 +162,16 @@ def test_linearize_records_operations_of_torch_only():
         direction = {name: p + shift for name, p in params.items()}
         torch.testing.assert_close(slope(direction), jvp(output, (params,), (direction,))[1])
     torch.testing.assert_close(value, output(params))
+
+
+def test_constants_are_marked_as_torch_marks_them():
+    """torch: `assume_constant_result` sets one attribute, which is set here without an import of the compiler."""
+
+    def marked() -> None:
+        """Do nothing."""
+
+    torch.compiler.assume_constant_result(marked)
+    assert vars(marked) and vars(marked).items() <= vars(autograd._ensure_built).items()
 
 
 def fit_classifier() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.cli.main import main
+from agents.cli.main import PATIENCE, main
 from agents.shards import launch, team
 from qrl.common.errors import UsageError
 from tests.support.command_line import ROOT
@@ -40,27 +40,50 @@ def content(run: Path) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
-def train(world_size: int, out: Path) -> dict[str, bytes]:
-    words = ("train", *ARGUMENTS, "--iterations", "2", "--shards", "2", "--out", str(out))
-    code, shown, errors = finished(start(world_size, *words))
+TRAIN = ("train", *ARGUMENTS, "--iterations", "2", "--shards", "2", "--out")
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> Path:
+    """Return the run of a training by one process."""
+    out = tmp_path_factory.mktemp("one") / "run"
+    assert main([*TRAIN, str(out)]) == 0
+    return out
+
+
+def test_two_processes_write_what_one_writes(one, tmp_path):
+    out = tmp_path / "two"
+    code, shown, errors = finished(start(2, *TRAIN, str(out)))
     assert code == 0, errors
     assert shown.count("navigation, maml, mlp: 3 test tasks") == 1  # the leading process alone prints
     assert len(re.findall(r"iteration \d/2 ", errors)) == 2
-    return content(out)
+    assert content(out) == content(one)
 
 
-def test_two_processes_write_what_one_writes(tmp_path):
-    assert train(2, tmp_path / "two") == train(1, tmp_path / "one")
+MESSAGE = (
+    "run.py: error: 2 processes cannot share 3 shards equally: start so many processes that they divide the shards"
+)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_usage_errors_are_said_by_the_first_process_at_once(rank, tmp_path, monkeypatch, capsys):
+    """The other one leaves it the time to end both."""
+    waited: list[float] = []
+    monkeypatch.setattr("agents.cli.main.time.sleep", waited.append)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    assert main(["train", *ARGUMENTS, "--shards", "3", "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.startswith(MESSAGE)
+    assert waited == [PATIENCE] * rank
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
 def test_usage_errors_are_said_once(tmp_path):
     words = ("train", *ARGUMENTS, "--shards", "3", "--out", str(tmp_path / "run"))
     code, _, errors = finished(start(2, *words))
     assert code != 0 and errors.count("run.py: error: ") == 1
-    assert (
-        "run.py: error: 2 processes cannot share 3 shards equally: start so many processes that they divide the shards"
-        in errors
-    )
+    assert MESSAGE in errors
     assert not (tmp_path / "run").exists()
 
 
@@ -124,8 +147,7 @@ def test_variables_of_a_launcher():
     assert (launch.world_size(second), launch.local_rank(second)) == (4, 1)
 
 
-def test_checkpoints_of_shards_hold_no_streams(tmp_path):
+def test_checkpoints_of_shards_hold_no_streams(one):
     """The streams of shards are seeded in each iteration, so that any number of processes can continue."""
-    train(1, tmp_path / "run")
-    (state,) = (tmp_path / "run").glob("checkpoint/*/state.json")
+    (state,) = one.glob("checkpoint/*/state.json")
     assert json.loads(state.read_text())["meta"]["rngs"] == {}

@@ -39,6 +39,10 @@ def is_free(run: Path) -> bool:
 
 def test_a_killed_sweep_is_continued(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    executor = InProcess()
+    monkeypatch.setattr(report, "draw", lambda curves, rows: b"a picture")  # Drawing takes longer than training.
+    monkeypatch.setattr(executors, "LocalProcesses", lambda: executor)
+    assert main(["sweep", "--models", "mlp", "--seeds", "1", *SMALL, "--out", "study"]) == 0
     command = [sys.executable, str(ROOT / "run.py"), *SWEEP, "--out", "study"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sweep:
         second = tmp_path / "study" / NAMES[1]
@@ -50,9 +54,7 @@ def test_a_killed_sweep_is_continued(tmp_path, monkeypatch):
     assert not (tmp_path / "study" / NAMES[2]).exists()
     before = results(tmp_path / "study" / NAMES[0])
 
-    executor = InProcess()
-    monkeypatch.setattr(report, "draw", lambda curves, rows: b"a picture")  # Drawing takes longer than training.
-    monkeypatch.setattr(executors, "LocalProcesses", lambda: executor)
+    executor.words.clear()
     assert main([*SWEEP, "--out", "study"]) == 0
     assert [words[0] for words in executor.words] == ["resume", "train", "train"]
     assert results(tmp_path / "study" / NAMES[0]) == before
@@ -72,7 +74,9 @@ def sleeping(tmp_path, monkeypatch):
         "import os, signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
         "print(*sys.argv[1:], os.environ['OMP_NUM_THREADS'], flush=True)\n"
-        "time.sleep(float(sys.argv[1]))\n"
+        "end = time.monotonic() + float(sys.argv[1])\n"
+        "while time.monotonic() < end:\n"
+        "    time.sleep(0.01)\n"  # a signal just before a long sleep would wait for its end
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     return tmp_path

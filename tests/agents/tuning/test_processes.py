@@ -6,14 +6,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
 import agents
+from agents.cli.main import main
 from agents.core.spec import Spec
+from agents.experiment.loop import Training
 from agents.runs.locks import locked
 from agents.tuning import search
 from agents.tuning.folder import folder_lock, try_lock
@@ -160,11 +164,18 @@ def wait_for(condition, seconds: float = 100) -> None:
 
 def test_two_processes_one_of_which_is_killed(folder):
     words = ("--trials", "6", "--out", "found", "--iterations", "12")
-    with process(folder, *words) as first, process(folder, *words) as second:
-        wait_for(lambda: len(list(folder.glob("found/trial-*/seed10000/checkpoint/*"))) > 3)
-        first.send_signal(signal.SIGKILL)
-        output, _ = second.communicate(timeout=200)
-    assert second.returncode == 0, output
+
+    def kill() -> None:
+        """Kill the other process as soon as this one has begun a trial."""
+        wait_for(lambda: any(folder.glob("found/trial-0001/seed10000/checkpoint/*")))
+        other.send_signal(signal.SIGKILL)
+
+    with process(folder, *words) as other, ThreadPoolExecutor(1) as pool:
+        wait_for(lambda: any(folder.glob("found/trial-0000/seed10000/checkpoint/*")))
+        killed = pool.submit(kill)
+        assert main([*WORDS, *words]) == 0
+        killed.result()
+    assert other.returncode == -signal.SIGKILL
     record = Record.read(folder / "found")
     assert [trial.number for trial in record.trials] == list(range(6))
     assert {trial.state for trial in record.trials} == {"complete"}
@@ -177,15 +188,18 @@ def test_two_processes_one_of_which_is_killed(folder):
         assert [json.loads(row)["iteration"] for row in rows] == list(range(1, 13))
 
 
-def test_signal_saves_and_says_how_to_continue(folder):
+def test_signal_saves_and_says_how_to_continue(folder, monkeypatch, capsys):
     """SIGTERM: SIGINT is ignored if these tests run in the background of a shell."""
-    words = ("--trials", "2", "--out", "found", "--iterations", "4000")
-    with process(folder, *words) as running:
-        wait_for(lambda: list(folder.glob("found/trial-*/seed10000/checkpoint/*")))
-        running.send_signal(signal.SIGTERM)
-        output, _ = running.communicate(timeout=100)
-    assert running.returncode == 143
-    assert "stopped; to continue: run.py tune --env navigation" in output
+    original = Training.step
+
+    def step(self: Training) -> dict[str, Any]:
+        if self.iteration == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self)
+
+    monkeypatch.setattr(Training, "step", step)
+    assert main([*WORDS, "--trials", "2", "--out", "found"]) == 143
+    assert "stopped; to continue: run.py tune --env navigation" in capsys.readouterr().err
     assert Record.read(folder / "found").trials[0].state == "running"
 
 

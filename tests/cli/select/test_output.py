@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.select_command import run_select
+from tests.support.select_command import run_script, run_select
 
 
 @pytest.mark.usefixtures("quick")
@@ -39,7 +39,7 @@ def test_select_prints_results_and_writes_its_files(file, capsys):
         "select-data/best.json": "tokenizing",
     }
     for given, message in bad.items():
-        done = subprocess.run([*command, given], capture_output=True, text=True, check=False, cwd=file.parent)
+        done = run_script("select-data/best.py", given)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert run_select(file, "--target", "y") == 2
     assert "select-data already exists; choose another --out, or --overwrite to replace" in capsys.readouterr().err

@@ -12,14 +12,17 @@ import skops.io
 
 from agents.select import script
 from envs.automl import algorithms
-from tests.support.select_command import proposing_only, rows, run_select
+from tests.support.select_command import proposing_only, rows, run_script, run_select
 
 
-def best_py(*arguments, code="", **settings):
-    """Run best.py in a process of its own, without this library; `code` is executed before."""
-    start = f"import runpy, sys; sys.argv[0] = 'o/best.py'\n{code}\nrunpy.run_path('o/best.py', run_name='__main__')"
-    command = [sys.executable, "-I", "-c", start, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+def best_py(*arguments):
+    return run_script("o/best.py", *arguments)
+
+
+def in_a_process(*arguments):
+    """Run best.py in a process of its own, without this library."""
+    command = [sys.executable, "-I", "o/best.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -36,9 +39,9 @@ def test_new_files_are_predicted_by_the_saved_model(selected):
     new.to_csv("new.csv", index=False)
     done = best_py("predict", "new.csv")
     assert done.returncode == 2 and "there is no best.skops yet: python best.py fits" in done.stderr
-    done = best_py()
-    assert done.returncode == 0 and "saved o/best.skops" in done.stdout, done.stderr
-    done = best_py("predict", "new.csv")
+    done = in_a_process()
+    assert done.returncode == 0 and f"saved {Path('o/best.skops').resolve()}\n" in done.stdout, done.stderr
+    done = in_a_process("predict", "new.csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "wrote 50 predictions to predictions.csv\n"
     assert done.stderr.splitlines() == [
@@ -57,7 +60,7 @@ def test_new_files_are_predicted_by_the_saved_model(selected):
     assert not Path("o/best.skops").exists()
 
 
-def test_errors_are_one_line_and_write_nothing(selected):
+def test_errors_are_one_line_and_write_nothing(selected, monkeypatch):
     assert best_py().returncode == 0
     rows(9).rename(columns={"colour": "color"}).to_csv("other.csv", index=False)
     rows(0).to_csv("empty.csv", index=False)
@@ -80,13 +83,21 @@ def test_errors_are_one_line_and_write_nothing(selected):
         assert done.returncode == 2 and message in done.stderr, (words, done.stderr)
         assert done.stderr.count("\n") == 1 and done.stderr.startswith("best.py: ")
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
-    done = best_py("predict", "data.csv", "--out", "p.csv", code="sys.modules['skops'] = None")
-    assert done.returncode == 2 and done.stderr == "best.py: models are saved and loaded by skops: pip install skops\n"
-    done = best_py(code="sys.modules['skops'] = None")
-    assert done.returncode == 2 and "cross-validation: " in done.stdout and "pip install skops" in done.stderr
-    # A full disk: neither a part of the file nor a temporary one.
-    full = "import os; os.replace = lambda *_: (_ for _ in ()).throw(OSError('disk full'))"
-    done = best_py("predict", "data.csv", "--out", "p.csv", code=full)
+    with monkeypatch.context() as patch:
+        for module in ("skops", "skops.io"):
+            patch.setitem(sys.modules, module, None)
+        done = best_py("predict", "data.csv", "--out", "p.csv")
+        message = "best.py: models are saved and loaded by skops: pip install skops\n"
+        assert done.returncode == 2 and done.stderr == message
+        done = best_py()
+        assert done.returncode == 2 and "cross-validation: " in done.stdout and "pip install skops" in done.stderr
+
+    def full(*_):
+        raise OSError("disk full")
+
+    # Neither a part of the file nor a temporary one.
+    monkeypatch.setattr(os, "replace", full)
+    done = best_py("predict", "data.csv", "--out", "p.csv")
     assert done.returncode == 2 and done.stderr == "best.py: disk full\n"
     assert {*Path().rglob("*")} == {*before}
 
@@ -102,8 +113,8 @@ def test_other_models_are_refused_and_nothing_is_executed(selected, monkeypatch)
     assert best_py().returncode == 0
     good = Path("o/best.skops").read_bytes()
 
-    def refused(*, code=""):
-        done = best_py("predict", "data.csv", code=code)
+    def refused():
+        done = best_py("predict", "data.csv")
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
         assert not Path("predictions.csv").exists()
         return done.stderr
@@ -117,7 +128,8 @@ def test_other_models_are_refused_and_nothing_is_executed(selected, monkeypatch)
     skops.io.dump(model[-1], "o/best.skops")
     refused()
     Path("o/best.skops").write_bytes(good)
-    assert "when using version 99.0" in refused(code="import sklearn.base; sklearn.base.__version__ = '99.0'")
+    monkeypatch.setattr("sklearn.base.__version__", "99.0")
+    assert "when using version 99.0" in refused()
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "log_loss"])

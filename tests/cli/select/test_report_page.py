@@ -2,19 +2,33 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from agents import rl2
 from agents.cli.main import main
-from tests.support.select_command import rows, run_select
+from tests.support.select_command import proposing_only, rows, run_select
+
+
+@pytest.fixture(scope="module")
+def selection(tmp_path_factory):
+    """Folder with a file and a selection for it."""
+    folder = tmp_path_factory.mktemp("selection")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(rl2.RL2, "act_deterministically", proposing_only("gaussian_nb", "lda"))
+        rows().rename(columns={"size": "<b>size</b>"}).to_csv("data.csv", index=False)
+        assert run_select("data.csv", "--target", "y", "--evaluations", "2", "--no-compare", "--rows", "100") == 0
+    return folder
 
 
 @pytest.fixture
-def selected(tmp_path, monkeypatch, quick):
+def selected(selection, tmp_path, monkeypatch):
+    """Results of the selection in a folder of the test's own."""
+    shutil.copytree(selection, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    rows().rename(columns={"size": "<b>size</b>"}).to_csv("data.csv", index=False)
-    assert run_select("data.csv", "--target", "y", "--evaluations", "2", "--no-compare", "--rows", "100") == 0
     return Path("select-data/best.json")
 
 
@@ -25,6 +39,7 @@ def cells(page: str, title: str) -> list[list[str]]:
     return [[re.sub(r"\s*<[^>]*>", "", each) for each in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in rows]
 
 
+@pytest.mark.usefixtures("quick")
 def test_page(selected, capsys):
     best = json.loads(selected.read_text())
     assert main(["report", "select-data"]) == 0

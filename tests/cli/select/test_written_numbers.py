@@ -108,6 +108,13 @@ def test_whatever_a_person_writes_is_read_back_or_told():
     assert told < 10
 
 
+def test_times_with_zones_in_a_format_of_a_country():
+    cells = [f"{1 + i % 28:02d}.03.2020 {i % 24:02d}:15:00{'+01:00' if i % 2 else 'Z'}" for i in range(N)]
+    _, _, dataset = column(cells)
+    assert list(dataset.frame["a: hour"]) == [i % 24 for i in range(N)]
+    assert any("dates (%d.%m.%Y %H:%M:%S)" in note for note in dataset.notes)
+
+
 @pytest.mark.parametrize("word", ["-", "--", ".", "n/a", "#N/A", "#DIV/0!", "unknown", "–", "not measured", "?"])
 def test_missing_marks_among_numbers(word):
     cells = [word if i % 20 == 3 else f"{i * 0.5}" for i in range(N)]
