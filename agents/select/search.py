@@ -19,7 +19,7 @@ from envs.automl.evaluation import Evaluator, Event
 from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import META_FEATURES, meta_features
 from envs.automl.reading import UserDataset, read_dataset
-from envs.automl.results import AlgorithmResult, ranked
+from envs.automl.results import AlgorithmResult, named, ranked
 from qrl.common.errors import UsageError
 
 Watch = Callable[[Iterator[Event], int], Iterator[AlgorithmResult]]
@@ -74,6 +74,8 @@ def choose(evaluator: Evaluator, run: Run, options: SelectOptions, watch: Watch)
     if (worst := screened[0]).scores.failure:
         raise UsageError(f"{dataset.path or 'the frame'}: all algorithms failed; {worst.name}: {worst.scores.failure}")
     final = tuple(ranked(watch(finish(evaluator, screened, compare=options.compare), options.evaluations)))
+    if final and not final[0].scores.failure and _surpassed(evaluator, screened[0], final):
+        final = ()
     if not final or final[0].scores.failure:
         final = screened
     else:
@@ -93,6 +95,18 @@ def choose(evaluator: Evaluator, run: Run, options: SelectOptions, watch: Watch)
         excluded=dataset.dropped,
         notes=dataset.notes,
     )
+
+
+def _surpassed(evaluator: Evaluator, best: AlgorithmResult, final: Sequence[AlgorithmResult]) -> bool:
+    """Return whether the best on the sample, for which there was no time on all rows, is better than all others there.
+
+    Then the ranking is that of the sample. More rows make hardly any algorithm worse.
+    """
+    if named(final, best.name) is not None or ranked((final[0], best))[0] is not best:
+        return False
+    there = f"{best.name}, {best.mean:.4f} on the sample, is better than {final[0].name}, {final[0].mean:.4f} there"
+    evaluator.left_out.append(f"the ranking on {final[0].n_rows} rows: {there}")
+    return True
 
 
 def _without_outputs(result: AlgorithmResult) -> AlgorithmResult:

@@ -80,11 +80,21 @@ def test_choice_is_repeated_in_every_resample(metric, monkeypatch):
             )
         return np.nanmean(values)
 
+    def cross_validated(each):
+        ones = np.ones(12)
+        values = [
+            of_scikit_learn(metric, classes[h], each.predicted[h], each.outputs[h], one_vs_rest, ones) for h, _ in draws
+        ]
+        return np.mean(values)
+
     better = min if metric == "log_loss" else max
+    outside = [[mean_over_folds(each, resample, "left out") for resample in range(100)] for each in candidates]
+    shift = [cross_validated(each) - np.nanmean(values) for each, values in zip(candidates, outside, strict=True)]
     scores = []
     for resample in range(100):
         inside = [round(mean_over_folds(each, resample, "drawn"), 12) for each in candidates]  # or else ties differ
-        scores.append(mean_over_folds(candidates[inside.index(better(inside))], resample, "left out"))
+        chosen = inside.index(better(inside))
+        scores.append(outside[chosen][resample] + shift[chosen])
     assert found.mean == pytest.approx(np.mean(scores), abs=1e-9)
     assert [found.low, found.high] == pytest.approx(np.quantile(scores, [0.025, 0.975]), abs=1e-9)
     assert (found.n_candidates, found.n_resamples) == (4, 100)
@@ -113,6 +123,23 @@ def test_best_of_many_on_noise_is_above_chance_but_not_after_correction(metric, 
     assert np.mean(best) > chance + 0.05
     assert abs(np.mean([each.mean for each in after]) - chance) < 3 * error + 0.002
     assert sum(each.low <= chance <= each.high for each in after) >= 18
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_a_single_candidate_keeps_its_score(metric):
+    """Also with a class of so few rows that folds lack it, of which the metrics are larger on few rows."""
+    classes = (np.arange(150) % 21 == 0).astype(int)
+    (candidate,) = [predictions(classes, 3)]
+    found, one_vs_rest = (
+        corrected(metric, classes, [candidate]),
+        metrics.one_vs_rest_classes(metric, np.bincount(classes)),
+    )
+    values = [
+        of_scikit_learn(metric, classes[h], candidate.predicted[h], candidate.outputs[h], one_vs_rest, np.ones(len(h)))
+        for _, h in folds(classes)
+    ]
+    assert found.mean == pytest.approx(np.nanmean(values), abs=1e-9)
+    assert found.low <= found.mean <= found.high and found.low >= 0 and (metric == "log_loss" or found.high <= 1)
 
 
 def test_clear_winner_keeps_its_score():

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from agents import rl2
+from agents.select import search
 from agents.select.options import SelectOptions
 from envs.automl import scoring
 from envs.automl.evaluation import Evaluator
@@ -219,10 +220,29 @@ def test_the_next_best_takes_the_place_of_one_for_which_there_is_no_time(tmp_pat
     first, second, *_ = [each["algorithm"] for each in about()["screening"]]
     assert {each["algorithm"] for each in about()["ranking"]} == {first, second}
     monkeypatch.setattr(Evaluator, "expected_seconds", lambda self, name, n: 1000.0 * (n == 300 and name == first))
+    monkeypatch.setattr(search, "_surpassed", lambda *_: False)  # the next test
     assert run_select("data.csv", *options, "--overwrite") == 0
     third = about()["screening"][2]["algorithm"]
     assert {each["algorithm"] for each in about()["ranking"]} == {second, third}
     assert [each.partition(" on ")[0] for each in about()["left_out"]] == [first]
+
+
+def test_the_best_of_the_sample_is_recommended_if_there_is_no_time_to_show_that_it_is_not_surpassed(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only("gaussian_nb", "decision_tree"))
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 300))
+    pd.DataFrame({"a": a, "b": b, "y": a * b > 0}).to_csv("data.csv", index=False)  # bayes knows nothing of this
+    seconds = lambda self, name, n_rows: 1000.0 * (n_rows == 300 and name == "decision_tree")  # noqa: E731
+    monkeypatch.setattr(Evaluator, "expected_seconds", seconds)
+    options = ("--evaluations", "2", "--rows", "150", "--no-compare", "--time-budget", "100")
+    assert run_select("data.csv", "--target", "y", *options) == 0
+    found, printed = about(), capsys.readouterr().out
+    assert found["best"]["algorithm"] == "decision_tree" and found["screening"] is None
+    assert "left out by --time-budget: the ranking on 300 rows: decision_tree" in printed
+    assert "recommended: decision_tree" in printed and "cross-validation on 150 rows" in printed
 
 
 def test_expected_seconds(file):
