@@ -1,5 +1,6 @@
 """Page about a selection, from its best.json."""
 
+import math
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,10 +45,10 @@ class Row:
     only_predicts_majority: bool = False
     failure: str | None = None
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the score, as if folds were independent."""
-        return self.score - STUDENT * self.standard_error, self.score + STUDENT * self.standard_error
+    def interval(self, metric: Metric) -> tuple[float, float]:
+        """95 % interval of the score, as if folds were independent, within the range of the metric."""
+        half, largest = STUDENT * self.standard_error, math.inf if metric == "log_loss" else 1.0
+        return max(self.score - half, 0.0), min(self.score + half, largest)
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _ranking(record: Record, rows: Sequence[Row], title: str) -> PageTable:
     head = ("algorithm", record.metric, "gain", "seconds", "proposal", "")
     cells = []
     for each in rows:
-        low, high = each.interval
+        low, high = each.interval(record.ranked_by)
         remark = each.failure or "only predicts the most frequent class" * each.only_predicts_majority
         score = Cell(f"{each.score:.4f}", f"[{low:.4f}, {high:.4f}]")
         others = (f"{each.gain:+.4f}", f"{each.seconds:.1f}", str(each.evaluation or "–"), remark)
@@ -196,8 +197,9 @@ def _classes(record: Record) -> Iterator[tuple[str, int, str, str]]:
 def _figure(record: Record) -> PageFigure:
     rows = record.ranking[::-1]
     with panels(size=WIDE) as (figure, ((axes,),)):
-        error = [STUDENT * each.standard_error for each in rows]
-        axes.errorbar([each.score for each in rows], range(len(rows)), xerr=error, fmt="o", color=PALETTE[0])
+        ends = np.array([each.interval(record.ranked_by) for each in rows]).T
+        scores = np.array([each.score for each in rows])
+        axes.errorbar(scores, range(len(rows)), xerr=np.abs(ends - scores), fmt="o", color=PALETTE[0])
         axes.set_yticks(range(len(rows)), [each.algorithm for each in rows], parse_math=False)
         axes.set(xlabel=record.metric)
     alt = f"Points with intervals: {record.metric} of {len(rows)} algorithms, best {record.ranking[0].algorithm}."

@@ -18,24 +18,30 @@ MAX_MAGNITUDE = 1e30
 """Largest magnitude of a number; larger ones are missing, as their squares and trees' single precision overflow."""
 MISSING = ("?",)
 """Text of missing values, in addition to those of pandas: empty cells, NA, NaN, null, None, #N/A and others."""
-PARTS = ("year", "month", "day", "weekday", "hour", "minute")
+PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")
 """Parts of a date that become columns."""
 _CHUNK = 50_000
 """Rows of a CSV file that are parsed at once."""
-CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₺₫฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|PLN|SEK|NOK|DKK|CZK|HUF|ZAR|Rs|kr"
+CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₺₫฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|PLN|SEK|NOK|DKK|CZK|HUF|ZAR|Rs|Fr|kr"
 """Pattern of currencies."""
+_UNIT = (
+    r"(?![¼-¾⅐-⅞²³¹⁰-₉])(?:[^\W\d_]|[%‰°$€£¥₹₩₽₺₫฿'\"′″*])[^\d\s.,()+−-]{0,11}\.?"  # 7½ and 5² are no 7 and 5
+    rf"(?:\s(?:{CURRENCY}))?"
+)
+LIMIT = r"[<>]=?\s*|[≤≥~]\s*"
 _NUMBER = {
     decimal: re.compile(
-        rf"(?P<open>\()?(?P<sign>[-+−–]?)\s*(?P<before>{CURRENCY})?\s*(?P<inner>[-+−–(]?)"
+        rf"(?:{LIMIT})?(?P<open>\()?(?P<sign>[-+−–]?)\s*(?:(?P<before>{CURRENCY})(?:(?<=[a-z])\.)?)?\s*"
+        rf"(?P<inner>[-+−–(]?)"
         rf"(?P<whole>[1-9]\d{{0,2}}(?P<mark>[{group}'’\s])\d{{3}}(?:(?P=mark)\d{{3}})*{indian}|\d+|(?=[{decimal}]\d))"
-        rf"(?P<fraction>[{decimal}](?:\d+|[-–—]{{1,2}}|))?(?P<exponent>[eE][-+]?\d+)?"
-        rf"\s*(?P<after>(?:[^\d\s.,()+−-]{{1,12}}\.?(?:\s(?:{CURRENCY}))?)?)(?P<last>-?)(?P<close>\))?"
+        rf"(?P<fraction>[{decimal}](?:\d+|[-–—]{{1,2}}|)|[/:]-)?(?P<exponent>[eE][-+]?\d+)?"
+        rf"\s*(?P<after>(?:{_UNIT})?)(?P<last>-?)\+?(?P<close>\))?"
     )
     for decimal, group, indian in ((".", ",", r"|[1-9]\d?(?:,\d\d)+,\d{3}"), (",", ".", ""))
 }
 """Numbers by their decimal mark: grouped digits, a currency or a unit, a minus or brackets around what is owed, a dash
-in place of the cents, as in 48,-."""
-_ZONE = re.compile(r"(:\d\d(?:[.,]\d+)?)\s*(?:Z|UTC|[-+]\d\d:?\d\d)$")
+in place of the cents, as in 48,- and 50/-, a sign of a limit, as in <0.5 and 30+."""
+_ZONE = re.compile(r"(:\d\d(?:[.,]\d+)?)\s*(?:Z|UTC|GMT|[-+]\d\d:?\d\d)$")
 """Time zone after a time. Parts of dates are those that a clock there shows."""
 
 
@@ -94,7 +100,10 @@ def parse_number(cell: str, decimal: str) -> tuple[float, str] | None:
     sign = found["sign"] + found["inner"] + found["last"] + (found["open"] or "")
     if len(sign) > 1 or ("(" in sign) != bool(found["close"]):
         return None
-    whole, fraction = re.sub(r"\D", "", found["whole"]), re.sub(r"[-–—]", "", found["fraction"] or "").replace(",", ".")
+    if found["last"] and re.sub(CURRENCY, "", found["after"]):  # 5A- is a mark, and 5kg- nothing that people write
+        return None
+    whole = re.sub(r"\D", "", found["whole"])
+    fraction = re.sub(r"[-–—/:]", "", found["fraction"] or "").replace(",", ".")
     value = float(f"{whole or 0}{fraction}{found['exponent'] or ''}")
     return (-value if sign and sign != "+" else value), (found["before"] or "") + found["after"]
 
@@ -153,7 +162,7 @@ def words(cell: object) -> list[str]:
 def _lines_above_header(file: TextIO, reading: Reading) -> int:
     """Return the number of lines above the header, of which a new file may have others; the header has all columns.
 
-    Raises ValueError if another sign separates the columns.
+    Raises ValueError if the file is empty, or another sign separates the columns.
     """
     one, above, is_split = reading.separator if len(reading.separator) == 1 else " ", 0, False
     lines = csv.reader((line for _, line in zip(range(100), file, strict=False)), delimiter=one, skipinitialspace=True)
@@ -162,8 +171,10 @@ def _lines_above_header(file: TextIO, reading: Reading) -> int:
             if reading.columns and {column.name for column in reading.columns} <= {cell.strip() for cell in line}:
                 return above
             above, is_split = lines.line_num, is_split or len(line) > 1
+    if not above:
+        raise ValueError(f"{file.name} is empty")
     if len(reading.columns) > 1 and not is_split:
-        raise ValueError(f"its columns are not separated by {one!r}, as those of the first file are")
+        raise ValueError(f"{file.name}: its columns are not separated by {one!r}, as those of the first file are")
     return reading.skipped
 
 
@@ -192,7 +203,7 @@ def _chunks(path: str | Path, reading: Reading, share: float) -> Iterator[pd.Dat
     if reading.form == "parquet":
         yield pd.read_parquet(path)
     elif reading.form == "excel":
-        yield pd.read_excel(path, dtype=object, na_values=list(MISSING))
+        yield pd.read_excel(path, dtype=object, na_values=list(MISSING), skiprows=reading.skipped)
     else:
         encoding = _encoding(path, reading)
         with open(path, encoding=encoding, errors="replace", newline="") as file:

@@ -14,6 +14,7 @@ import pandas as pd
 from envs.automl import DateOrder, Decimal
 from envs.automl.apply import (
     CURRENCY,
+    LIMIT,
     PARTS,
     Column,
     date_part,
@@ -28,7 +29,7 @@ from envs.automl.cleaning import MAX_CLASSES, seldom_repeats
 
 _MISSING_WORD = re.compile(
     r"[-–—.*]{1,3}|n[/.]?[ad]\.?|k\.a\.|nan|none|null|nil|unknown|missing|not available|unbekannt|keine angabe|"
-    r"#(div/0|ref|value|name|num|null)[!?]",
+    r"#[a-zäöü/0]{2,9}[!?]?|0000-00-00( 00:00:00)?|00\.00\.0000",
     re.IGNORECASE,
 )
 """Words that are missing values in columns of numbers or dates."""
@@ -46,10 +47,17 @@ _ADDRESS = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})")
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
     *("%d-%b-%Y", "%d-%b-%y", "%b %Y", "%B %Y", "%m/%Y", "%Y/%m", "%y-%m-%d"),
+    *("%Y-%m", "%d. %m. %Y"),
     *(f"{day}{sign}{year}" for sign in "/-" for year in ("%Y", "%y") for day in (f"%d{sign}%m", f"%m{sign}%d")),
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-_FORMATS = (*map("".join, itertools.product(_DAYS, _TIMES)), "ISO8601", "%H:%M", "%H:%M:%S")
+_CLOCK = ("%H:%M", "%H:%M:%S", "%I:%M %p")
+_FORMATS = (
+    *map("".join, itertools.product(_DAYS, _TIMES)),
+    *("%Y%m%d", "%Y%m%d%H%M%S", "ISO8601", "%d/%b/%Y:%H:%M:%S", "%a, %d %b %Y %H:%M:%S", *_CLOCK),
+)
+_DIGITS = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])[0-5]\d[0-5]\d)?")
+"""Dates without separators: 20230105, 20230105103000."""
 _VOCABULARY = 100
 """Number of words of a column of free text that are counted."""
 _SAMPLE = 20_000
@@ -88,8 +96,7 @@ def kinds_of(table: pd.DataFrame, decimal: Decimal, order: DateOrder, line: Call
         line: returns where a row is in the file.
     """
     found, cells = Kinds(), {name: table[name].dropna() for name in table.columns}
-    typed = {name: Column(name, "number") for name in cells if table[name].dtype.kind in "biuf"}
-    found.columns |= {name: typed.get(name, Column(name)) for name in cells}
+    found.columns |= {name: Column(name, "number" if _is_number(column) else "text") for name, column in cells.items()}
     texts = {name: column.value_counts() for name, column in cells.items() if column.dtype == object and len(column)}
     read = {name: _numbers(counts) for name, counts in texts.items()}
     marks = {each.decided for each in read.values() if each.fits and each.decided}
@@ -158,6 +165,11 @@ class _Numbers:
         parts = [_ADDRESS.fullmatch(cell) for cell in self.either]
         if all(each and max(map(int, each.groups())) < 256 for each in parts):
             self.others += self.either  # 192.168.100.200 is an address on a network.
+        if len(self.either) > 1 and all(map(_DIGITS.fullmatch, self.either)):
+            self.others += self.either  # dates
+        self.limits = [cell for cell in self.either if re.match(LIMIT, cell) or cell.endswith("+")]
+        if self.n(self.limits) > 0.5 * self.n(self.either):
+            self.others += self.limits  # <50K and >=50K are classes.
         if self.decided:
             self.others += self.only_point if self.decided == "," else self.only_comma
         units: dict[str, list[float]] = {}
@@ -198,19 +210,31 @@ class _Numbers:
             *(["thousands apostrophes"] if any(re.search("\\d['’]\\d", cell) for cell in cells) else []),
             *(f"in {unit}" for unit in self.units if unit and not self.factors),
             *(["factors " + ", ".join(filter(None, self.units))] if self.factors else []),
+            *([f"limits such as {self.limits[0]!r} as their numbers"] if self.limits else []),
             *(["leading zeros"] if any(re.match(r"0\d", cell) for cell in self.either) else []),
             *(["minus at the end"] if any(re.search(r"\d-$", cell) for cell in cells) else []),
-            *(["a dash for no cents"] if any(re.search(r"[.,][-–—]", cell) for cell in cells) else []),
+            *(["a dash for no cents"] if any(re.search(r"[.,/:][-–—]", cell) for cell in cells) else []),
             *(["brackets as minus"] if any(cell.startswith("(") for cell in cells) else []),
         ]
         if how:
             found.told.setdefault(f"numbers, {', '.join(how)}", []).append(name)
+        if same := self._same():
+            found.notes.append(f"column {name!r}: {same[0]!r} and {same[1]!r} are the same number")
         for cell in self.missing:
             found.notes.append(
                 f"column {name!r}: {cell!r} counts as missing ({self.counts[cell]} cells, {where(cell)})"
             )
         units = tuple((unit, self.factors.get(unit, 1.0)) for unit in dict.fromkeys(("", *self.units)))
         return Column(name, "number", decimal=decimal, units=units)
+
+    def _same(self) -> list[str]:
+        """Return two cells that are equal but for zeros at the end, as versions and sections may be; else none."""
+        digits = [cell for cell in self.either if re.fullmatch(r"\d+[.,]\d{1,2}", cell)]
+        first: dict[float, str] = {}
+        for cell in digits if len(digits) == len(self.either) else []:
+            if (other := first.setdefault(float(cell.replace(",", ".")), cell)) != cell:
+                return [other, cell]
+        return []
 
     def _likely(self) -> str:
         """Return the decimal mark of numbers such as 1.571 where no other column has one.
@@ -265,7 +289,9 @@ def _has_digit(cell: str) -> bool:
 def _like_dates(counts: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return the distinct cells that are not missing, if nearly all look like dates; else none."""
     cells = pd.Series([cell for cell in counts.index if not _MISSING_WORD.fullmatch(cell)], dtype=object)
-    dated = cells.map(lambda cell: _has_digit(cell) and any(each in cell for each in "-/.: "))
+    dated = cells.map(
+        lambda cell: (_has_digit(cell) and any(each in cell for each in "-/.: ")) or _DIGITS.fullmatch(cell) is not None
+    )
     return cells[:0] if len(cells) and (dated.mean() < 0.9 or cells.str.contains(r"^\d{1,2}:\d$").any()) else cells
 
 
@@ -304,8 +330,9 @@ def _date_column(
     if open_order := len(formats) > 1:
         formats = [each for each in formats if each.startswith("%d") == day_first] or formats
     times = dates(cells, formats[0])
-    wanted = [part for part in PARTS if part not in ("day", "weekday") or not formats[0] or "Y" not in formats[0]
-              or "%d" in formats[0]]  # fmt: skip
+    unwanted = {"second"} if formats[0] not in _CLOCK else set()  # Those of a date hardly ever matter.
+    unwanted |= {"day", "weekday"} if "Y" in formats[0] and "%d" not in formats[0] else set()
+    wanted = [part for part in PARTS if part not in unwanted]
     parts = tuple(part for part in wanted if date_part(times, part).nunique() > 1)
     if "%y" in formats[0]:
         years = f"{times.min().year} to {times.max().year}"
@@ -318,6 +345,11 @@ def _date_column(
     missing = Counter(cells[times.isna()])
     found.notes += [f"column {name!r}: {cell!r} counts as missing ({count} cells)" for cell, count in missing.items()]
     return Column(name, "date", dates=formats[0], parts=parts)
+
+
+def _is_number(cells: "pd.Series[Any]") -> bool:
+    """Return whether a typed column has numbers; whole numbers that double precision would make equal are codes."""
+    return cells.dtype.kind in "bf" or (cells.dtype.kind in "iu" and cells.nunique() == cells.astype(float).nunique())
 
 
 def _is_json(cells: "pd.Index[Any]") -> bool:

@@ -19,6 +19,9 @@ MAX_LINE_BYTES = 4 << 20
 """Longest line of a CSV file [bytes]."""
 MAX_COLUMNS = 2000
 """Largest number of input columns."""
+csv.field_size_limit(MAX_LINE_BYTES)  # of the whole process, and larger than its default of 128 KiB
+_TITLES = 20
+"""Number of rows of a workbook in which the header is looked for."""
 _LINES = 200
 """Number of lines that decide on the separator."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -27,6 +30,7 @@ _UNSUPPORTED = {
     b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it; a workbook's name must end in .xlsx",
     b"\xd0\xcf\x11\xe0": "is a workbook of an old format: save it as .xlsx or CSV",
     b"%PDF": "is a PDF",
+    b"{\\rtf": "is a text document (RTF)",
     b"{": "is JSON",
     b"[": "is JSON",
     b"<": "is a page or XML",
@@ -45,10 +49,13 @@ def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
     Raises:
         UsageError: the file is not a table, or an extra is not installed.
     """
-    with open_stream(path) as file:
-        start = file.read(4)
-    if start == b"PAR1" or (start == b"PK\x03\x04" and path.suffix.lower() in (".xlsx", ".xlsm")):
-        return _typed(path, "parquet" if start == b"PAR1" else "excel")
+    try:
+        with open_stream(path) as file:
+            start = file.read(5)
+    except OSError as error:
+        raise path_error(path, error) from error
+    if start[:4] == b"PAR1" or (start[:4] == b"PK\x03\x04" and path.suffix.lower() in (".xlsx", ".xlsm")):
+        return _typed(path, "parquet" if start[:4] == b"PAR1" else "excel")
     for signature, what in _UNSUPPORTED.items():
         if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(signature):
             raise UsageError(f"{path} {what}; expected a CSV file, or Parquet or Excel")
@@ -75,7 +82,7 @@ def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
 def line_of(path: Path, reading: Reading, row: int) -> str:
     """Return where a row of the table is in its file, such as "line 12"."""
     if reading.form != "csv":
-        return f"row {row + 2 if reading.form == 'excel' else row + 1}"
+        return f"row {row + reading.skipped + (2 if reading.form == 'excel' else 1)}"
     return f"line {next(number for number, _ in itertools.islice(_lines(path, reading), row + 1, None))}"
 
 
@@ -100,7 +107,7 @@ def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
     """Return the reading and the names of a Parquet file or a workbook, which must fit into memory."""
     import pandas as pd
 
-    notes = []
+    notes, skipped = [], 0
     try:
         if form == "parquet":
             from pyarrow import ArrowException, parquet
@@ -116,15 +123,21 @@ def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
                 size = sum(each.file_size for each in archive.infolist())
             check_fits(str(path), "reading", 20 * size)
             with pd.ExcelFile(path) as book:
-                names = [str(name) for name in book.parse(nrows=1, header=None).iloc[0]]
+                top = book.parse(nrows=_TITLES, header=None)
+                n_cells = top.notna().sum(axis=1)
+                if n_cells.max() > 1:
+                    skipped = int((n_cells > 1).idxmax())
+                names = [str(name) for name in top.iloc[skipped]]
                 if len(book.sheet_names) > 1:
                     notes.append(f"the first of {len(book.sheet_names)} sheets is read: {book.sheet_names[0]!r}")
+            if skipped:
+                notes.append(f"lines above the header, left out: {skipped}")
     except ImportError as error:
         raise UsageError(f"{path}: reading {form} needs another package: pip install 'qrl-meta[tables]'") from error
     except (BadZipFile, KeyError, ValueError) as error:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: not a workbook: {error}") from error
     check_fits(str(path), "reading", 20 * size)
-    return Reading(Column(""), (), form=form), [name.strip() for name in names], notes
+    return Reading(Column(""), (), form=form, skipped=skipped), [name.strip() for name in names], notes
 
 
 def _encoding(path: Path, utf16: bool) -> str:
@@ -175,26 +188,47 @@ def _likely_encoding(text: bytes) -> str:
 
 
 def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
-    """Return the separator, the first lines that it splits, each with its number from 0, and whether lines are above.
+    """Return the separator, the lines that it splits, each with its number from 0, and whether lines are above them.
 
     A separator splits nearly all lines like the header; of several, the one with the most columns. Blanks come last.
     """
-    split = {each: list(_split(text, each)) for each in ",;\t| "}
-    for titles in (False, True):  # lines of one cell above the header
-        for separators in (",;\t|", " "):
-            found = {}
-            for each in separators:
-                lines = split[each]
-                while titles and lines and sum(map(bool, lines[0][1])) == 1:
-                    lines = lines[1:]
-                n_columns = len(lines[0][1]) if lines else 0
-                if n_columns > 1 and sum(len(line) == n_columns for _, line in lines) >= 0.9 * len(lines):
-                    found[each] = lines
-            if found:
-                best = max(found, key=lambda each: len(found[each][0][1]))
-                return (r"\s+" if best == " " else best), found[best], found[best][0][0] > 0
-    best = max(",;\t", key=lambda each: len(split[each][0][1]) if split[each] else 0)
-    return best, split[best] or [(0, [""])], False
+    said = re.match(r"sep=([,;\t| ])\r?\n", text)  # as Excel writes it
+    signs, blanks = (said[1].replace(" ", ""), said[1] * (said[1] == " ")) if said else (",;\t|", " ")
+    split = {each: list(_split(text, each))[bool(said) :] for each in signs + blanks}
+    for separators, below in itertools.chain(
+        itertools.product([signs], [_below_padded_titles, _below_preamble]),
+        itertools.product([blanks, signs], [_below_padded_titles, _below_titles]),
+    ):
+        found = {}
+        for each in separators:
+            lines = below(split[each])
+            n_columns = len(lines[0][1]) if lines else 0
+            if n_columns > 1 and sum(len(line) == n_columns for _, line in lines) >= 0.9 * len(lines):
+                found[each] = lines
+        if found:
+            best = max(found, key=lambda each: len(found[each][0][1]))
+            return (r"\s+" if best == " " else best), found[best], found[best][0][0] > 0
+    best = max(split, key=lambda each: len(split[each][0][1]) if split[each] else 0)
+    return (r"\s+" if best == " " else best), split[best] or [(0, [""])], bool(said)
+
+
+def _below_padded_titles(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Return the lines below those that have one cell, and separators as if there were more."""
+    return list(itertools.dropwhile(lambda line: len(line[1]) > 1 == sum(map(bool, line[1])), lines))
+
+
+def _below_titles(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Return the lines below those with one cell."""
+    return list(itertools.dropwhile(lambda line: sum(map(bool, line[1])) == 1, lines))
+
+
+def _below_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Return the lines from the first one with as many cells as most lines have, if it looks like a header."""
+    if not lines:
+        return lines
+    usual = Counter(len(line) for _, line in lines).most_common(1)[0][0]
+    below = list(itertools.dropwhile(lambda line: len(line[1]) != usual or sum(map(bool, line[1])) == 1, lines))
+    return below if below and not any(parse_number(cell, mark) for cell in below[0][1] for mark in ".,") else lines
 
 
 def _split(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -110,7 +110,8 @@ def read_dataset(
     else:
         table, index = apply.cells_of(data.reset_index(drop=True)), data.index
         place = lambda row: f"row {index[row]}"  # noqa: E731
-    found = kinds_of(table[[*columns, target]], decimal, dates, place)
+    # Rows without a target, such as totals below a table, do not decide on the kinds of columns.
+    found = kinds_of(table.loc[table[target].notna(), [*columns, target]], decimal, dates, place)
     where = f"{where}: column {target!r}"
     reading = replace(reading, target=found.columns.pop(target), columns=tuple(found.columns.values()))
     if bins:
@@ -190,14 +191,13 @@ def _cleaned(
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Return the usable inputs, the columns left out with the reason, and notes about suspicious columns."""
     frame = apply.inputs(table, reading.columns).reset_index(drop=True)
-    reasons = {
-        name: "empty" if frame[name].isna().all() else uninformative_reason(frame[name]) for name in frame.columns
-    }
+    reasons = {name: _reason(frame[name]) for name in frame.columns}
     dropped = {name: found.remarks.get(name, "") or reason for name, reason in reasons.items() if reason}
-    if len(dropped) == frame.shape[1]:
+    dropped |= {column.name: "one date" for column in reading.columns if column.kind == "date" and not column.parts}
+    frame = frame.drop(columns=[name for name in dropped if name in frame])
+    if not frame.shape[1]:
         listed = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())
         raise UsageError(f"{where}: no usable column is left ({listed[:500]})")
-    frame = frame.drop(columns=list(dropped))
     source = {name: column for column in reading.columns for name in column.names}
     notes = []
     for name in frame.columns:
@@ -213,6 +213,14 @@ def _cleaned(
     return frame, dropped, notes
 
 
+def _reason(column: "pd.Series[Any]") -> str:
+    """Return why a column is not used, with an example of text; else an empty string."""
+    if column.isna().all():
+        return "empty"
+    reason = uninformative_reason(column)
+    return f"{reason}, such as {column.dropna().iloc[0][:40]!r}" if reason and column.dtype == object else reason
+
+
 def _about_rows(text: "pd.Series[Any]", usable: "pd.Series[Any]", sample: NDArray[np.int64]) -> Iterator[str]:
     if missing := int(text.isna().sum()):
         yield f"rows without a target (empty, NA, None, null or ?), left out: {missing}"
@@ -223,10 +231,12 @@ def _about_rows(text: "pd.Series[Any]", usable: "pd.Series[Any]", sample: NDArra
 
 
 def _about_classes(classes: NDArray[np.int64], names: list[str]) -> Iterator[str]:
-    names_by_value: dict[float, str] = {}
-    for name in names:
-        if (value := apply.parse_number(name, ".")) and (other := names_by_value.setdefault(value[0], name)) != name:
-            yield f"classes {other!r} and {name!r} are the same number, but count as two classes"
+    values = apply.plain_numbers(pd.Series(names, dtype=object), ".")
+    first: dict[object, str] = {}
+    for name, value in zip(names, values, strict=True):
+        if (other := first.setdefault(name.casefold() if np.isnan(value) else value, name)) != name:
+            same = "differ only in case" if np.isnan(value) else "are the same number"
+            yield f"classes {other!r} and {name!r} {same}, but count as two classes"
     for name, count in zip(names, np.bincount(classes, minlength=len(names)), strict=True):
         if count < N_FOLDS:
             yield f"class {name!r} has {count} rows, fewer than the {N_FOLDS} folds: its recall is unreliable"

@@ -1,5 +1,6 @@
 """Readings that people who tried the command found wrong."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,11 +48,18 @@ def test_times_of_frames_are_those_of_the_clock_there():
         (["3k", "5m", "12"], [3000, 5e6, 12], "factors k, m"),
         (["$(5.20)", "$7.10", "($2)"], [-5.2, 7.1, -2], "in $, brackets as minus"),
         (["007", "012", "123"], [7, 12, 123], "leading zeros"),
+        (["Rs.50", "Rs. 1,234.50", "Rs.967"], [50, 1234.5, 967], "in Rs"),
+        (["kr.500", "kr.75"], [500, 75], "in kr"),
+        (["50/-", "87:-", "12"], [50, 87, 12], "a dash for no cents"),
+        (["<0.5", "0.7", "1.2", "> 9"], [0.5, 0.7, 1.2, 9], "limits such as '<0.5' as their numbers"),
+        (["30+", "12", "17"], [30, 12, 17], "limits such as '30+'"),
+        (["1.1", "1.10", "1.2"], [1.1, 1.1, 1.2], "'1.1' and '1.10' are the same number"),
+        ([*map(str, range(10, 30)), "#NV"], [*range(10, 30), np.nan], "'#NV' counts as missing"),
     ],
 )
 def test_numbers(cells, values, told, tmp_path):
     found = read(tmp_path, repeated(cells))
-    assert found.frame["v"].tolist() == repeated(values)
+    np.testing.assert_array_equal(found.frame["v"], repeated(values))
     assert any(told in note for note in found.notes), found.notes
 
 
@@ -62,6 +70,10 @@ def test_numbers(cells, values, told, tmp_path):
         ["1", "2-", "3", "1-", "2"],
         ["97e0", "45e2", "15e9", "88"],
         [str(9007199254740993 + i) for i in range(30)],
+        ["5A-", "7A-", "12A-"],
+        ["7½", "8", "8½"],
+        ["5²", "13⁵", "7"],
+        ["<50K", ">=50K"],
         ["192.168.100.200", "192.168.100.201", "192.168.101.203"],
     ],
 )
@@ -159,3 +171,99 @@ def test_encodings(cells, encoding, tmp_path):
         assert found.frame["v"].min() >= 3
     else:
         assert found.frame["v"].tolist() == repeated(cells)
+
+
+BODY = "".join(f"{i % 9},{i * 7 % 50},{'ab'[i % 2]}\n" for i in range(60))
+
+
+@pytest.mark.parametrize(
+    ("above", "separator", "skipped"),
+    [
+        ("Sales report 2023,,\n,,\n", ",", 2),
+        ("Report\t\t\n", "\t", 1),
+        ('"Konto:";"DE12 3456"\n', ";", 1),
+        ("Kontoauszug;DE12 3456\nZeitraum;1.1. - 2.2.\n\n", ";", 3),
+        ("sep=;\n", ";", 1),
+        ("sep=\t\n", "\t", 1),
+    ],
+)
+def test_lines_above_the_header(above, separator, skipped, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(above + f"x,z,y\n{BODY}".replace(",", separator))
+    found = read_dataset(path, "y", rows=100)
+    assert (found.reading.separator, found.reading.skipped) == (separator, skipped)
+    assert found.frame["z"].tolist() == [i * 7 % 50 for i in range(60)]
+    assert f"lines above the header, left out: {skipped}" in found.notes
+
+
+def test_a_separator_that_is_said_beside_decimal_commas(tmp_path):
+    path = tmp_path / "table.csv"
+    body = "".join(f"{i % 9},5;{i * 7 % 50},25;{'ab'[i % 2]}\n" for i in range(60))
+    path.write_text(f"sep=;\nx;z;y\n{body}")
+    assert read_dataset(path, "y", rows=100).frame["z"].tolist() == [i * 7 % 50 + 0.25 for i in range(60)]
+
+
+def test_titles_of_a_workbook(tmp_path):
+    path, frame = tmp_path / "table.xlsx", pd.DataFrame({"x": range(60), "y": ["a", "b"] * 30})
+    frame["x"] = frame["x"] * 7 % 50
+    with pd.ExcelWriter(path) as writer:
+        frame.to_excel(writer, index=False, startrow=3)
+        writer.sheets["Sheet1"].cell(1, 1, "Quarterly report")
+    found = read_dataset(path, "y", rows=100)
+    assert found.frame["x"].tolist() == frame["x"].tolist() and "lines above the header, left out: 3" in found.notes
+
+
+@pytest.mark.parametrize("footer", ["Total,99,\nSource: WHO 2023,,\n", "60 rows,,\n", "Gesamt: 60 Zeilen,,\n"])
+def test_lines_below_the_table_do_not_decide_on_kinds(footer, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(f"x,z,y\n{BODY}{footer}")
+    found = read_dataset(path, "y", rows=100)
+    assert found.frame["x"].tolist() == [i % 9 for i in range(60)] and [*found.frame] == ["x", "z"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "parts"),
+    [
+        ([f"2023{1 + i % 12:02d}{1 + i % 28:02d}" for i in range(90)], {"month", "day", "weekday"}),
+        ([f"2023{1 + i % 12:02d}{1 + i % 28:02d}1{i % 7}2030" for i in range(90)], {"month", "day", "weekday", "hour"}),
+        ([f"00:{i % 3:02d}:{i % 60:02d}" for i in range(90)], {"minute", "second"}),
+        ([f"{1 + i % 12}:0{i % 6} PM" for i in range(90)], {"hour", "minute"}),
+        ([f"{1 + i % 28}. {1 + i % 12}. 2023" for i in range(90)], {"month", "day", "weekday"}),
+        ([f"2023-{1 + i % 12:02d}" for i in range(90)], {"month"}),
+        ([f"{1 + i % 28:02d}/Jan/2023:10:00:00 +0000" for i in range(90)], {"day", "weekday"}),
+        (["0000-00-00" if i % 9 == 0 else f"202{i % 4}-01-05" for i in range(90)], {"year", "weekday"}),
+    ],
+)
+def test_dates(cells, parts, tmp_path):
+    assert {*read(tmp_path, cells).frame.columns} == {f"v: {part}" for part in parts}
+
+
+def test_one_date_is_excluded_with_the_reason(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(
+        "d,x,y\n" + "".join(f"2023-01-05,{line}\n" for line in BODY.replace(",", ";").split()).replace(";", ",")
+    )
+    path.write_text(path.read_text().replace("d,x,y", "d,x,z,y"))
+    assert read_dataset(path, "y", rows=100).dropped == {"d": "one date"}
+
+
+def test_text_that_is_excluded_has_an_example(tmp_path):
+    path = tmp_path / "table.csv"
+    lines = BODY.split()
+    path.write_text("d,x,z,y\n" + "".join(f"{1 + i} Januar 2022,{line}\n" for i, line in enumerate(lines)))
+    assert read_dataset(path, "y", rows=100).dropped == {"d": "text that hardly ever repeats, such as '1 Januar 2022'"}
+
+
+def test_classes_that_differ_in_case_are_told(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("x,y\n" + "".join(f"{i % 9},{['Yes', 'yes', '<3', '3'][i % 4]}\n" for i in range(60)))
+    notes = [note for note in read_dataset(path, "y", rows=100).notes if note.startswith("classes")]
+    assert notes == ["classes 'Yes' and 'yes' differ only in case, but count as two classes"]
+
+
+def test_long_cells_and_long_whole_numbers(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("x,y\n" + "a" * 140_000 + ",a\n" + "1,b\n2,a\n" * 40)
+    assert any("(line 2)" in note for note in read_dataset(path, "y", rows=100).notes)
+    frame = pd.DataFrame({"x": [2**60 + i % 3 for i in range(60)], "y": ["a", "b"] * 30})
+    assert read_dataset(frame, "y", rows=100).frame["x"].nunique() == 3

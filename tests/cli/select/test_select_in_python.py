@@ -46,7 +46,7 @@ def test_typed_columns_are_not_read_as_text():
     for name in ("thousands", "object"):
         np.testing.assert_array_equal(made[name], frame["thousands"])
     assert list(made["money"]) == [float(cell.removesuffix(" €").replace(",", "")) for cell in frame[" money "]]
-    assert own.dropped == {"name": "text that hardly ever repeats"} and own.path is None
+    assert own.dropped == {"name": "text that hardly ever repeats, such as 'n0'"} and own.path is None
 
 
 @pytest.mark.usefixtures("quick")
@@ -68,7 +68,9 @@ def test_fitted_pipeline():
     assert table["accuracy"][0] == found.best.mean >= table["accuracy"][1]
     assert found.confusion.sum() == 120 and found.confusion.trace() / 120 == pytest.approx(found.best.mean)
     assert list(found.confusion.sum(1)) == [(frame["y"] == name).sum() for name in found.classes]
-    assert found.expected.n_candidates == 2 and found.excluded == {"name": "text that hardly ever repeats"}
+    assert found.expected.n_candidates == 2 and found.excluded == {
+        "name": "text that hardly ever repeats, such as 'n0'"
+    }
     for broken, message in (
         (frame.drop(columns="size").rename(columns={"colour": "color"}), "missing columns 'size', 'colour'"),
         (frame.to_numpy(), "expected a DataFrame"),
