@@ -262,8 +262,10 @@ class _Numbers:
 def _numbers(counts: "pd.Series[Any]") -> _Numbers:
     """Return how distinct cells are read; a part decides for many plain numbers, which takes less time."""
     head, rest = _Numbers(counts[:1000]), counts.index[1000:].to_series()
-    if head.fits and head.decided and plain_numbers(rest, head.decided).notna().all():
-        return head
+    if head.fits and len(rest):
+        whole = not head.open and all(cell.isdecimal() and len(cell) < 16 for cell in rest)
+        if whole or (head.decided and plain_numbers(rest, head.decided).notna().all()):
+            return head
     return _Numbers(counts) if len(rest) else head
 
 
