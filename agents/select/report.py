@@ -97,7 +97,7 @@ def conclusion(found: Selection) -> Iterator[str]:
     if best.name != CONTROL and (control := named(found.ranking, CONTROL)) is not None:
         yield f"{CONTROL} alone: {_compared(best, control, 'the recommended one minus it')}"
     yield from (f"left out by --time-budget: {each}" for each in found.left_out)
-    if best.is_majority:
+    if best.is_majority and best.gain <= 0:
         yield f"{best.name} only predicts the most frequent class: nothing was learned from these columns"
     elif best.gain <= 0:
         yield "no algorithm is better than a constant prediction"

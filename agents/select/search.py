@@ -104,8 +104,8 @@ def _surpassed(evaluator: Evaluator, best: AlgorithmResult, final: Sequence[Algo
     """
     if named(final, best.name) is not None or ranked((final[0], best))[0] is not best:
         return False
-    there = f"{best.name}, {best.mean:.4f} on the sample, is better than {final[0].name}, {final[0].mean:.4f} there"
-    evaluator.left_out.append(f"the ranking on {final[0].n_rows} rows: {there}")
+    there = f"{final[0].name} has {final[0].mean:.4f} there, worse than {best.name} on the sample, {best.mean:.4f}"
+    evaluator.left_out.append(f"the comparison on {final[0].n_rows} rows: {there}")
     return True
 
 

@@ -2,11 +2,12 @@
 
 import csv
 import difflib
+import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,12 +21,13 @@ MISSING = ("?",)
 """Text of missing values, in addition to those of pandas: empty cells, NA, NaN, null, None, #N/A and others."""
 PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")
 """Parts of a date that become columns."""
+_FAR_YEAR = 2300
 _CHUNK = 50_000
 """Rows of a CSV file that are parsed at once."""
 CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₺₫฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|PLN|SEK|NOK|DKK|CZK|HUF|ZAR|Rs|Fr|kr"
 """Pattern of currencies."""
 _UNIT = (
-    r"(?![¼-¾⅐-⅞²³¹⁰-₉])(?:[^\W\d_]|[%‰°$€£¥₹₩₽₺₫฿'\"′″*])[^\d\s.,()+−-]{0,11}\.?"  # 7½ and 5² are no 7 and 5
+    r"(?:(?![¼-¾⅐-⅞²³¹⁰-₉:/])[^\d\s.,()+−-]|/[A-Za-z])[^\d\s.,()+−-]{0,11}(?:(?<=m)[23])?\.?"  # 7½ is not 7
     rf"(?:\s(?:{CURRENCY}))?"
 )
 LIMIT = r"[<>]=?\s*|[≤≥~]\s*"
@@ -145,8 +147,9 @@ def without_zones(cells: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def parse_dates(text: "pd.Series[Any]", form: str) -> "pd.Series[Any]":
-    """Return the times in cells `without_zones`; those of another format are missing."""
-    return pd.to_datetime(text, format=form or None, errors="coerce")
+    """Return the times in cells `without_zones`; those of another format, and 9999-12-31 for never, are missing."""
+    times = pd.to_datetime(text, format=form or None, errors="coerce")
+    return times.where(times.dt.year < _FAR_YEAR)
 
 
 def date_part(times: "pd.Series[Any]", part: str) -> "pd.Series[Any]":
@@ -159,23 +162,32 @@ def words(cell: object) -> list[str]:
     return re.findall(r"[^\W\d_]{2,}", str(cell).lower())
 
 
-def _lines_above_header(file: TextIO, reading: Reading) -> int:
-    """Return the number of lines above the header, of which a new file may have others; the header has all columns.
+def _rows_above_header(rows: Iterable[tuple[int, list[str]]], reading: Reading) -> int:
+    """Return the number of rows above the header, of which a new file may have others: that with most of the columns.
 
-    Raises ValueError if the file is empty, or another sign separates the columns.
+    Args:
+        rows: the first rows, each with the number of rows above it.
+        reading: how the first file was read.
     """
-    one, above, is_split = reading.separator if len(reading.separator) == 1 else " ", 0, False
+    names = {column.name for column in reading.columns}
+    found = {above: len(names & {cell.strip() for cell in cells}) for above, cells in rows}
+    best = max(found, key=found.__getitem__, default=0)
+    return best if found and 2 * found[best] >= len(names) > 0 else reading.skipped
+
+
+def _lines_above_header(file: TextIO, reading: Reading) -> int:
+    """Return the number of lines above the header. Raises ValueError if the file is empty or separated otherwise."""
+    one, above, rows = reading.separator if len(reading.separator) == 1 else " ", 0, []
     lines = csv.reader((line for _, line in zip(range(100), file, strict=False)), delimiter=one, skipinitialspace=True)
     with suppress(csv.Error):  # a long field
         for line in lines:
-            if reading.columns and {column.name for column in reading.columns} <= {cell.strip() for cell in line}:
-                return above
-            above, is_split = lines.line_num, is_split or len(line) > 1
-    if not above:
+            rows.append((above, line))
+            above = lines.line_num
+    if not any(map(str.strip, itertools.chain.from_iterable(line for _, line in rows))):
         raise ValueError(f"{file.name} is empty")
-    if len(reading.columns) > 1 and not is_split:
+    if len(reading.columns) > 1 and max(len(line) for _, line in rows) < 2:
         raise ValueError(f"{file.name}: its columns are not separated by {one!r}, as those of the first file are")
-    return reading.skipped
+    return _rows_above_header(rows, reading)
 
 
 def _encoding(path: str | Path, reading: Reading) -> str:
@@ -203,17 +215,26 @@ def _chunks(path: str | Path, reading: Reading, share: float) -> Iterator[pd.Dat
     if reading.form == "parquet":
         yield pd.read_parquet(path)
     elif reading.form == "excel":
-        yield pd.read_excel(path, dtype=object, na_values=list(MISSING), skiprows=reading.skipped)
+        top = pd.read_excel(path, header=None, dtype=str, nrows=100).fillna("")
+        skipped = _rows_above_header(enumerate(top.to_numpy().tolist()), reading)
+        yield pd.read_excel(path, dtype=object, na_values=list(MISSING), skiprows=skipped)
     else:
-        encoding = _encoding(path, reading)
-        with open(path, encoding=encoding, errors="replace", newline="") as file:
-            skipped = _lines_above_header(file, reading)
-        rng = np.random.default_rng(0)
+        yield from _chunks_of_text(path, reading, share)
+
+
+def _chunks_of_text(path: str | Path, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
+    encoding, rng = _encoding(path, reading), np.random.default_rng(0)
+    with open(path, encoding=encoding, errors="replace", newline="") as file:
+        skipped = _lines_above_header(file, reading)
+    errors = "strict" if encoding.startswith("utf") else "replace"
+    with open(path, encoding=encoding, errors=errors, newline="") as file, _named_encoding(path, encoding):
+        for _ in range(skipped):  # pandas would count lines within quotes as one
+            next(file)
         with pd.read_csv(
-            path,
+            file if skipped else path,
             sep=reading.separator,
             encoding=encoding,
-            skiprows=skipped,
+            encoding_errors=errors,
             dtype="str",
             index_col=False,
             na_values=list(MISSING),
@@ -223,6 +244,14 @@ def _chunks(path: str | Path, reading: Reading, share: float) -> Iterator[pd.Dat
         ) as chunks:
             for chunk in chunks:
                 yield chunk if share == 1 else chunk[rng.random(len(chunk)) < share]
+
+
+@contextmanager
+def _named_encoding(path: str | Path, encoding: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in {encoding.removesuffix('-sig')}: save it as UTF-8") from error
 
 
 def read_cells(path: str | Path, reading: Reading, share: float = 1.0) -> pd.DataFrame:

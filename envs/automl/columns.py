@@ -29,7 +29,7 @@ from envs.automl.cleaning import MAX_CLASSES, seldom_repeats
 
 _MISSING_WORD = re.compile(
     r"[-–—.*]{1,3}|n[/.]?[ad]\.?|k\.a\.|nan|none|null|nil|unknown|missing|not available|unbekannt|keine angabe|"
-    r"#[a-zäöü/0]{2,9}[!?]?|0000-00-00( 00:00:00)?|00\.00\.0000",
+    r"#[a-zäöü/0]{2,9}[!?]?|0000-00-00( 00:00:00)?|00[./]00[./]0000|0{1,8}|9999-?12-?31",
     re.IGNORECASE,
 )
 """Words that are missing values in columns of numbers or dates."""
@@ -51,12 +51,12 @@ _DAYS = (
     *(f"{day}{sign}{year}" for sign in "/-" for year in ("%Y", "%y") for day in (f"%d{sign}%m", f"%m{sign}%d")),
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-_CLOCK = ("%H:%M", "%H:%M:%S", "%I:%M %p")
+_CLOCK = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
 _FORMATS = (
     *map("".join, itertools.product(_DAYS, _TIMES)),
     *("%Y%m%d", "%Y%m%d%H%M%S", "ISO8601", "%d/%b/%Y:%H:%M:%S", "%a, %d %b %Y %H:%M:%S", *_CLOCK),
 )
-_DIGITS = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])[0-5]\d[0-5]\d)?")
+_DIGITS = re.compile(r"(18|19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])[0-5]\d[0-5]\d)?")
 """Dates without separators: 20230105, 20230105103000."""
 _VOCABULARY = 100
 """Number of words of a column of free text that are counted."""
@@ -165,7 +165,8 @@ class _Numbers:
         parts = [_ADDRESS.fullmatch(cell) for cell in self.either]
         if all(each and max(map(int, each.groups())) < 256 for each in parts):
             self.others += self.either  # 192.168.100.200 is an address on a network.
-        if len(self.either) > 1 and all(map(_DIGITS.fullmatch, self.either)):
+        digits = [cell for cell in self.either if not _MISSING_WORD.fullmatch(cell)]
+        if len(digits) > 1 and all(map(_DIGITS.fullmatch, digits)):
             self.others += self.either  # dates
         self.limits = [cell for cell in self.either if re.match(LIMIT, cell) or cell.endswith("+")]
         if self.n(self.limits) > 0.5 * self.n(self.either):
@@ -228,11 +229,13 @@ class _Numbers:
         return Column(name, "number", decimal=decimal, units=units)
 
     def _same(self) -> list[str]:
-        """Return two cells that are equal but for zeros at the end, as versions and sections may be; else none."""
-        digits = [cell for cell in self.either if re.fullmatch(r"\d+[.,]\d{1,2}", cell)]
-        first: dict[float, str] = {}
-        for cell in digits if len(digits) == len(self.either) else []:
-            if (other := first.setdefault(float(cell.replace(",", ".")), cell)) != cell:
+        """Return two cells that are equal but for zeros at the end, as versions may be, or a limit and its number."""
+        versions = all(re.fullmatch(r"\d+[.,]\d{1,2}", cell) for cell in self.either)
+        first: dict[object, str] = {}
+        for cell in self.either if versions or self.limits else []:
+            if (other := first.setdefault(self.point[cell] or self.comma[cell], cell)) != cell and (
+                versions or cell in self.limits or other in self.limits
+            ):
                 return [other, cell]
         return []
 
@@ -243,6 +246,9 @@ class _Numbers:
         of three digits, it is not. A point is otherwise a decimal point, and a comma separates thousands.
         """
         mark, other = (".", ",") if "." in self.open[0] else (",", ".")
+        if self.factors:
+            unscaled = all(self.factors.get((self.point[cell] or (0, ""))[1], 1.0) == 1 for cell in self.open)
+            return other if unscaled else "."  # 771.000 € beside 7 Mio. €
         whole = [abs(parsed[0]) for cell in self.either if cell not in self.open and (parsed := self.point[cell])]
         if whole:
             return other if 100 <= max(whole) < 1000 else mark
@@ -297,6 +303,12 @@ def _like_dates(counts: "pd.Series[Any]") -> "pd.Series[Any]":
     return cells[:0] if len(cells) and (dated.mean() < 0.9 or cells.str.contains(r"^\d{1,2}:\d$").any()) else cells
 
 
+def _is_season(cell: str) -> bool:
+    """Return whether a cell is a year and the next one: 2004/05."""
+    found = re.fullmatch(r"(\d{4})[-/](\d\d)", cell)
+    return found is not None and (int(found[1]) + 1) % 100 == int(found[2])
+
+
 def _remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> str:
     """Return which cells keep a column of dates from being one; else an empty string."""
     if (cells := _like_dates(counts)).empty:  # most columns: none of the many formats has to be tried
@@ -311,7 +323,7 @@ def _remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> s
 
 def _date_formats(counts: "pd.Series[Any]") -> list[str]:
     """Return the formats by which all distinct cells are dates."""
-    if (cells := _like_dates(counts)).empty:
+    if (cells := _like_dates(counts)).empty or all(map(_is_season, cells)):
         return []
     text = without_zones(cells)
     formats = [each for each in _FORMATS if parse_dates(text[:5], each).notna().any()]

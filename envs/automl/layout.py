@@ -11,12 +11,13 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from envs.automl.apply import Column, Reading, parse_number
+from envs.automl.encoding import MAX_LINE_BYTES, encoding_of
 from qrl.common.errors import UsageError
 from qrl.common.files import open_stream, path_error
 from qrl.common.memory import check_fits
 
-MAX_LINE_BYTES = 4 << 20
-"""Longest line of a CSV file [bytes]."""
+MAX_NAME = 500
+"""Longest name of a column [characters]."""
 MAX_COLUMNS = 2000
 """Largest number of input columns."""
 csv.field_size_limit(MAX_LINE_BYTES)  # of the whole process, and larger than its default of 128 KiB
@@ -36,11 +37,6 @@ _UNSUPPORTED = {
     b"<": "is a page or XML",
 }
 """Unsupported kinds of files by their first bytes."""
-_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "euc_jp", "cp949", "koi8_r")
-"""Encodings besides UTF-8 and UTF-16; the first one is that of most files, and short texts resemble several."""
-_LATIN = ("cp1252", "cp1250", "cp1254")
-_WESTERN = frozenset("äöüßÄÖÜéèêëàâçîïôñáíóúãåæÉÀÇÑÁÍÓÚ°€§µ–’“”„…²½«»")
-"""Common signs of cp1252, without those whose bytes are common letters of Central Europe in cp1250."""
 
 
 def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
@@ -59,13 +55,18 @@ def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
     for signature, what in _UNSUPPORTED.items():
         if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(signature):
             raise UsageError(f"{path} {what}; expected a CSV file, or Parquet or Excel")
-    encoding = _encoding(path, start.startswith(_UTF16))
+    encoding = encoding_of(path, start.startswith(_UTF16))
     with io.TextIOWrapper(open_stream(path), encoding, errors="replace", newline="") as text:
         beginning = text.read(MAX_LINE_BYTES)
     if not beginning.strip():
         raise UsageError(f"{path} is empty; expected a CSV file with a header")
     separator, lines, titled = _separator(beginning)
     skipped, header = lines[0]
+    if longest := max((name for name in header if len(name) > MAX_NAME), default=""):
+        name = " ".join(longest[:40].split())
+        raise UsageError(
+            f"{path}: a name in the header has {len(longest)} characters ({name} …): is a quote left open?"
+        )
     if all(not name or parse_number(name, ".") for name in header):
         raise UsageError(f"{path}: the first line has numbers; expected a header with the column names")
     if len(lines) > 1 and len(lines[1][1]) > len(header):
@@ -125,8 +126,10 @@ def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
             with pd.ExcelFile(path) as book:
                 top = book.parse(nrows=_TITLES, header=None)
                 n_cells = top.notna().sum(axis=1)
-                if n_cells.max() > 1:
-                    skipped = int((n_cells > 1).idxmax())
+                is_header = (n_cells == n_cells.max()) & top.map(
+                    lambda cell: isinstance(cell, str) or pd.isna(cell)
+                ).all(axis=1)
+                skipped = int((is_header if is_header.any() else n_cells > 1).to_numpy().argmax())
                 names = [str(name) for name in top.iloc[skipped]]
                 if len(book.sheet_names) > 1:
                     notes.append(f"the first of {len(book.sheet_names)} sheets is read: {book.sheet_names[0]!r}")
@@ -138,53 +141,6 @@ def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: not a workbook: {error}") from error
     check_fits(str(path), "reading", 20 * size)
     return Reading(Column(""), (), form=form, skipped=skipped), [name.strip() for name in names], notes
-
-
-def _encoding(path: Path, utf16: bool) -> str:
-    """Return the encoding: UTF-8 if the whole file is valid UTF-8, UTF-16 if it says so, else the most probable one.
-
-    Raises:
-        UsageError: the file is not text.
-    """
-    decoder, since, controls = codecs.getincrementaldecoder("utf-8")(), 0, bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
-    utf8, sample = not utf16, b""
-    try:
-        with open_stream(path) as file:
-            while chunk := file.read(1 << 20):
-                if not utf16 and (
-                    b"\0" in chunk or len(chunk) - len(chunk.translate(None, controls)) > len(chunk) // 100
-                ):
-                    raise UsageError(f"{path} is not a text file; expected a CSV file, or Parquet or Excel")
-                since = 0 if b"\n" in chunk or b"\r" in chunk else since + len(chunk)
-                if since >= MAX_LINE_BYTES:
-                    raise UsageError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MiB: not a CSV file")
-                try:
-                    utf8 = utf8 and decoder.decode(chunk) is not None
-                except UnicodeDecodeError:
-                    utf8, sample = False, chunk
-    except OSError as error:
-        raise path_error(path, error) from error
-    if utf8 or utf16:
-        return "utf-16" if utf16 else "utf-8-sig"
-    return _likely_encoding(b"\n".join(line for line in sample.splitlines() if not line.isascii()))
-
-
-def _likely_encoding(text: bytes) -> str:
-    """Return the most probable encoding of text that is not in UTF-8: cp1252 if it has only common signs of it."""
-    from charset_normalizer import from_bytes
-
-    runs = re.findall(rb"[\x80-\xff]+", re.sub(rb"\xa3(?=\s?\d)", b"", text))
-    alone = sum(len(run) == 1 for run in runs) >= 0.75 * len(runs)
-    if alone and set(b"".join(runs).decode("cp1252", "replace")) <= _WESTERN:
-        return "cp1252"
-    best = from_bytes(text, cp_isolation=list(_ENCODINGS), threshold=0.5).best()
-    if best is None:
-        return "latin-1"
-    if best.encoding not in _LATIN:
-        return best.encoding
-    letters = {each: sum(map(str.isalpha, text.decode(each, "replace"))) for each in (best.encoding, *_LATIN)}
-    likely = max(letters, key=letters.__getitem__)
-    return "cp1252" if likely == best.encoding and "cp1252" in best.could_be_from_charset else likely
 
 
 def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
@@ -214,7 +170,8 @@ def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
 
 def _below_padded_titles(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
     """Return the lines below those that have one cell, and separators as if there were more."""
-    return list(itertools.dropwhile(lambda line: len(line[1]) > 1 == sum(map(bool, line[1])), lines))
+    below = list(itertools.dropwhile(lambda line: len(line[1]) > 1 == sum(map(bool, line[1])) and line[1][0], lines))
+    return below if below and _is_header(below[0][1]) else lines
 
 
 def _below_titles(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
@@ -228,7 +185,13 @@ def _below_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[
         return lines
     usual = Counter(len(line) for _, line in lines).most_common(1)[0][0]
     below = list(itertools.dropwhile(lambda line: len(line[1]) != usual or sum(map(bool, line[1])) == 1, lines))
-    return below if below and not any(parse_number(cell, mark) for cell in below[0][1] for mark in ".,") else lines
+    return below if below and _is_header(below[0][1]) else lines
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Return whether cells can be names: the numbers among them are years, and the first is none."""
+    numbers = [cell for cell in cells if parse_number(cell, ".") or parse_number(cell, ",")]
+    return cells[0] not in numbers and all(re.fullmatch(r"(1[5-9]|20|21)\d\d", cell) for cell in numbers)
 
 
 def _split(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:

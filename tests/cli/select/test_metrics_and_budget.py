@@ -241,7 +241,7 @@ def test_the_best_of_the_sample_is_recommended_if_there_is_no_time_to_show_that_
     assert run_select("data.csv", "--target", "y", *options) == 0
     found, printed = about(), capsys.readouterr().out
     assert found["best"]["algorithm"] == "decision_tree" and found["screening"] is None
-    assert "left out by --time-budget: the ranking on 300 rows: decision_tree" in printed
+    assert "left out by --time-budget: the comparison on 300 rows: gaussian_nb has" in printed
     assert "recommended: decision_tree" in printed and "cross-validation on 150 rows" in printed
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from envs.automl import apply
 from envs.automl.reading import read_dataset
+from qrl.common.errors import UsageError
 
 
 def read(tmp_path, cells, encoding="utf-8"):
@@ -48,6 +50,16 @@ def test_times_of_frames_are_those_of_the_clock_there():
         (["3k", "5m", "12"], [3000, 5e6, 12], "factors k, m"),
         (["$(5.20)", "$7.10", "($2)"], [-5.2, 7.1, -2], "in $, brackets as minus"),
         (["007", "012", "123"], [7, 12, 123], "leading zeros"),
+        (["$3m", "$324,000", "$4m"], [3e6, 324_000, 4e6], "factors $m"),
+        (["5k", "4,517", "7k"], [5000, 4517, 7000], "factors k"),
+        (["7 Mio. €", "771.000 €"], [7e6, 771_000], "factors Mio. €"),
+        (["72/min", "58 /min"], [72, 58], "in /min"),
+        (["7.6 ˚C", "18.8 ˚C"], [7.6, 18.8], "in ˚C"),
+        (["794 ₪", "12 ₪"], [794, 12], "in ₪"),
+        (["22.3”", "17”"], [22.3, 17], "in ”"),
+        (["5 kg/m2", "7 kg/m2"], [5, 7], "in kg/m2"),
+        (["$5/month", "$7/month"], [5, 7], "in $/month"),
+        (["<100", "100", "57", "12"], [100, 100, 57, 12], "'<100' and '100' are the same number"),
         (["Rs.50", "Rs. 1,234.50", "Rs.967"], [50, 1234.5, 967], "in Rs"),
         (["kr.500", "kr.75"], [500, 75], "in kr"),
         (["50/-", "87:-", "12"], [50, 87, 12], "a dash for no cents"),
@@ -74,6 +86,7 @@ def test_numbers(cells, values, told, tmp_path):
         ["7½", "8", "8½"],
         ["5²", "13⁵", "7"],
         ["<50K", ">=50K"],
+        ["2004/05", "2005/06", "2009/10"],
         ["192.168.100.200", "192.168.100.201", "192.168.101.203"],
     ],
 )
@@ -155,6 +168,28 @@ def test_lines_with_too_few_cells_are_told(separator, tmp_path):
         (["3 €", "7 €"], "cp1252"),
         (["20°", "25°"], "latin-1"),
         (["Łódź", "Kraków", "Gdańsk", "Wrocław"], "cp1250"),
+        (["København", "Helsingør", "Ærøskøbing"], "cp1252"),
+        (["Rød", "Blå", "Grøn"], "cp1252"),
+        (["Forlì", "Cantù", "città"], "cp1252"),
+        (["août", "Œuvre", "cœur"], "cp1252"),
+        (["opções", "São Paulo"], "cp1252"),
+        (["Åre", "Malmö"], "cp1252"),
+        (["Þingvellir", "Ísafjörður"], "cp1252"),
+        (["Põlva", "Võru"], "cp1252"),
+        (["història", "català"], "cp1252"),
+        (["12 m³", "nº 4", "¿Qué?"], "cp1252"),
+        (["±5", "×"], "cp1252"),
+        (["Iğdır", "Şanlıurfa"], "cp1254"),
+        (["Győr", "Pécs", "Hódmezővásárhely"], "cp1250"),
+        (["Jiří", "Říha"], "cp1250"),
+        (["Galaţi", "Timişoara", "Bacău"], "cp1250"),
+        (["Šibenik", "Čakovec", "Đakovo"], "cp1250"),
+        (["Żółty", "Śląsk"], "cp1250"),
+        (["Zielona Góra", "Toruń"], "cp1250"),
+        (["Київ", "Львів", "Їжак"], "cp1251"),
+        (["Да", "Нет"], "cp1251"),
+        (["はい", "いいえ"], "cp932"),
+        (["臺北", "高雄"], "big5"),
         (["Plzeň", "České Budějovice", "Ústí nad Labem"], "cp1250"),
         (["Москва", "Казань"], "cp1251"),
         (["Москва", "Казань"], "koi8_r"),
@@ -231,6 +266,8 @@ def test_lines_below_the_table_do_not_decide_on_kinds(footer, tmp_path):
         ([f"{1 + i % 28}. {1 + i % 12}. 2023" for i in range(90)], {"month", "day", "weekday"}),
         ([f"2023-{1 + i % 12:02d}" for i in range(90)], {"month"}),
         ([f"{1 + i % 28:02d}/Jan/2023:10:00:00 +0000" for i in range(90)], {"day", "weekday"}),
+        (["99991231" if i % 9 == 0 else f"202{i % 4}0105" for i in range(90)], {"year", "weekday"}),
+        (["0" if i % 9 == 0 else f"202{i % 4}0105" for i in range(90)], {"year", "weekday"}),
         (["0000-00-00" if i % 9 == 0 else f"202{i % 4}-01-05" for i in range(90)], {"year", "weekday"}),
     ],
 )
@@ -267,3 +304,69 @@ def test_long_cells_and_long_whole_numbers(tmp_path):
     assert any("(line 2)" in note for note in read_dataset(path, "y", rows=100).notes)
     frame = pd.DataFrame({"x": [2**60 + i % 3 for i in range(60)], "y": ["a", "b"] * 30})
     assert read_dataset(frame, "y", rows=100).frame["x"].nunique() == 3
+
+
+@pytest.mark.parametrize(
+    ("above", "columns"),
+    [
+        (",label\n", ["Unnamed: 0", "label"]),
+        ("label,,\n", ["label", "Unnamed: 1", "Unnamed: 2"]),
+        ('"Source","World Bank"\n\nplace,label,2019\n', ["place", "label", "2019"]),
+        ('"A title\nof two lines",,\nplace,label,n\n', ["place", "label", "n"]),
+        ('"A title\nof two lines"\nplace,label,n\n', ["place", "label", "n"]),
+    ],
+)
+def test_headers(above, columns, tmp_path):
+    path, values = tmp_path / "table.csv", [i * 7 % 50 for i in range(60)]
+    cells = {"place": [f"p{i % 3}" for i in range(60)], "label": ["a", "b"] * 30}
+    rows = zip(*(cells.get(name, values) for name in columns), strict=True)
+    path.write_text(above + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    found = read_dataset(path, "label", rows=100)
+    assert [*found.frame] == [name for name in columns if name != "label"] and len(found.frame) == 60
+    assert found.frame.iloc[:, -1].tolist() == values
+
+
+def test_an_open_quote_in_the_header(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(f'"x,z,y\n{BODY * 3}')
+    with pytest.raises(
+        UsageError, match=r"a name in the header has \d+ characters \(x,z,y 0,0,a .*is a quote left open"
+    ):
+        read_dataset(path, "y", rows=100)
+
+
+@pytest.mark.parametrize("n_titles", [0, 1, 5])
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_new_files_may_have_other_titles(suffix, n_titles, tmp_path):
+    frame = pd.DataFrame({"x": [i * 7 % 50 for i in range(60)], "z": [i % 9 for i in range(60)], "y": ["a", "b"] * 30})
+
+    def write(name, table, n_rows):
+        path = tmp_path / f"{name}{suffix}"
+        if suffix == ".csv":
+            path.write_text("A title,,\n" * n_rows + table.to_csv(index=False))
+        else:
+            with pd.ExcelWriter(path) as writer:
+                table.to_excel(writer, index=False, startrow=n_rows)
+                for row in range(n_rows):
+                    writer.sheets["Sheet1"].cell(1 + row, 1, "A title")
+        return path
+
+    reading = read_dataset(write("first", frame, 2), "y", rows=100).reading
+    new = apply.read_table(write("new", frame, n_titles), reading)
+    assert apply.inputs(new, reading.columns)["x"].tolist() == frame["x"].tolist()
+    with pytest.raises(ValueError, match=r"^missing column 'z'"):
+        apply.check_columns(apply.read_table(write("less", frame[["x", "y"]], n_titles), reading), reading.columns)
+
+
+def test_new_files_that_are_empty_or_in_another_encoding(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(f"x,z,y\n{BODY}")
+    reading = read_dataset(path, "y", rows=100).reading
+    for content, message in (
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        ("x,z,y\n1,2,ä".encode("cp1252"), "is not in utf-8"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"table.csv {message}"):
+            apply.read_table(path, reading)
