@@ -1,6 +1,7 @@
 """Checks of user-supplied values."""
 
 import math
+import re
 from collections.abc import Iterable
 from numbers import Integral
 
@@ -24,7 +25,7 @@ def shown(value: object) -> str:
     if isinstance(value, int) and abs(value) > 10**MOST_CHARACTERS:
         return f"a number of about {round(value.bit_length() * math.log10(2)):,} digits"
     try:
-        return abbreviated(repr(value))
+        return abbreviated(re.sub(r"\n\s*", " ", repr(value)))  # arrays have several lines
     except ValueError:  # such an integer within a list
         return f"a {type(value).__name__} with a number of thousands of digits"
 
