@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from agents.core.plain import from_plain, to_plain
@@ -13,7 +14,7 @@ from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec, default_config
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import read_spec
-from qrl.common.checks import check_count
+from qrl.common.checks import check_count, shown
 from qrl.common.errors import UsageError
 
 
@@ -220,3 +221,7 @@ def test_file_without_a_configuration(tmp_path, text):
 def test_counts_must_be_integers(value):
     with pytest.raises(UsageError, match="n must be a whole number"):
         check_count("n", value)
+
+
+def test_arrays_are_shown_on_one_line():
+    assert shown(np.zeros((2, 1))) == "array([[0.], [0.]])"
