@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from envs.automl import DateOrder, Decimal, apply
 from envs.automl.apply import MAX_MAGNITUDE, Column, Reading
 from envs.automl.cleaning import is_target_leak, stratified_sample, uninformative_reason
-from envs.automl.columns import Kinds, kinds_of
+from envs.automl.columns import kinds_of
 from envs.automl.frames import encode
+from envs.automl.kinds import Kinds
 from envs.automl.layout import check_names, layout_of, line_of, short_lines
 from envs.automl.scoring import N_FOLDS
 from envs.automl.target import bins_of, check_distinct, check_target
