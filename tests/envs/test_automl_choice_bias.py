@@ -64,11 +64,12 @@ def test_weighted_metrics_equal_those_of_scikit_learn(metric, n_classes):
 def test_choice_is_repeated_in_every_resample(metric, monkeypatch):
     """The estimate equals a loop over resamples, with scikit-learn's metrics in each fold."""
     monkeypatch.setattr(choice_bias, "MAX_DRAWS", 0)
+    monkeypatch.setattr(choice_bias, "MIN_RESAMPLES", n_resamples := 25)
     classes = np.random.default_rng(0).integers(0, 2, 60)
     candidates = [predictions(classes, seed) for seed in range(4)]
     found = corrected(metric, classes, candidates)
     rng, one_vs_rest = np.random.default_rng(0), metrics.one_vs_rest_classes(metric, np.bincount(classes))
-    draws = [(held, rng.multinomial(12, np.full(12, 1 / 12), size=100)) for _, held in folds(classes)]
+    draws = [(held, rng.multinomial(12, np.full(12, 1 / 12), size=n_resamples)) for _, held in folds(classes)]
 
     def mean_over_folds(each, resample, part):
         values = []
@@ -88,16 +89,16 @@ def test_choice_is_repeated_in_every_resample(metric, monkeypatch):
         return np.mean(values)
 
     better = min if metric == "log_loss" else max
-    outside = [[mean_over_folds(each, resample, "left out") for resample in range(100)] for each in candidates]
+    outside = [[mean_over_folds(each, resample, "left out") for resample in range(n_resamples)] for each in candidates]
     shift = [cross_validated(each) - np.nanmean(values) for each, values in zip(candidates, outside, strict=True)]
     scores = []
-    for resample in range(100):
+    for resample in range(n_resamples):
         inside = [round(mean_over_folds(each, resample, "drawn"), 12) for each in candidates]  # or else ties differ
         chosen = inside.index(better(inside))
         scores.append(outside[chosen][resample] + shift[chosen])
     assert found.mean == pytest.approx(np.mean(scores), abs=1e-9)
     assert [found.low, found.high] == pytest.approx(np.quantile(scores, [0.025, 0.975]), abs=1e-9)
-    assert (found.n_candidates, found.n_resamples) == (4, 100)
+    assert (found.n_candidates, found.n_resamples) == (4, n_resamples)
 
 
 @pytest.mark.parametrize(("metric", "chance"), [("accuracy", 0.5), ("balanced_accuracy", 0.5), ("roc_auc", 0.5)])

@@ -248,7 +248,7 @@ def test_encodings(encoding, words):
         ("%PDF-1.4", "is a PDF"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a workbook of an old format"),
         (b"PAR1 and nothing else", "not a Parquet file"),
-        (",".join(["c"] * 2_000_000) + "\n", "1999999 columns are too many"),
+        (",".join(["c"] * 500_000) + "\n", "499999 columns are too many"),
         (",".join(f"c{i}" for i in range(10**7)) + "\n", "a line is longer than 4 MiB"),
     ],
 )
