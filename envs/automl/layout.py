@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 from envs.automl.apply import Column, Reading, parse_number
@@ -16,8 +17,13 @@ from qrl.common.errors import UsageError
 from qrl.common.files import open_stream, path_error
 from qrl.common.memory import check_fits
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MAX_NAME = 500
 """Longest name of a column [characters]."""
+MAX_BREAKS = 3
+"""Largest number of line breaks in a name."""
 MAX_COLUMNS = 2000
 """Largest number of input columns."""
 csv.field_size_limit(MAX_LINE_BYTES)  # of the whole process, and larger than its default of 128 KiB
@@ -62,11 +68,14 @@ def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
         raise UsageError(f"{path} is empty; expected a CSV file with a header")
     separator, lines, titled = _separator(beginning)
     skipped, header = lines[0]
-    if longest := max((name for name in header if len(name) > MAX_NAME), default=""):
-        name = " ".join(longest[:40].split())
-        raise UsageError(
-            f"{path}: a name in the header has {len(longest)} characters ({name} …): is a quote left open?"
-        )
+    for name in header:
+        if len(name) > MAX_NAME or name.count("\n") > MAX_BREAKS:
+            shown = " ".join(name[:40].split())
+            raise UsageError(
+                f"{path}: a name in the header has {len(name)} characters ({shown} …): is a quote left open?"
+            )
+    if not any(header):
+        raise UsageError(f"{path} has no header; expected a line with the column names")
     if all(not name or parse_number(name, ".") for name in header):
         raise UsageError(f"{path}: the first line has numbers; expected a header with the column names")
     if len(lines) > 1 and len(lines[1][1]) > len(header):
@@ -125,12 +134,9 @@ def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
             check_fits(str(path), "reading", 20 * size)
             with pd.ExcelFile(path) as book:
                 top = book.parse(nrows=_TITLES, header=None)
-                n_cells = top.notna().sum(axis=1)
-                is_header = (n_cells == n_cells.max()) & top.map(
-                    lambda cell: isinstance(cell, str) or pd.isna(cell)
-                ).all(axis=1)
-                skipped = int((is_header if is_header.any() else n_cells > 1).to_numpy().argmax())
-                names = [str(name) for name in top.iloc[skipped]]
+                skipped = _header_of(top)
+                header = enumerate(top.iloc[skipped])
+                names = [f"Unnamed: {index}" if pd.isna(name) else str(name) for index, name in header]
                 if len(book.sheet_names) > 1:
                     notes.append(f"the first of {len(book.sheet_names)} sheets is read: {book.sheet_names[0]!r}")
             if skipped:
@@ -141,6 +147,27 @@ def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: not a workbook: {error}") from error
     check_fits(str(path), "reading", 20 * size)
     return Reading(Column(""), (), form=form, skipped=skipped), [name.strip() for name in names], notes
+
+
+def _header_of(top: "pd.DataFrame") -> int:
+    """Return the number of the header among the first rows of a workbook.
+
+    It has as many cells as any of them, text or years; or else, as one without a name for its first column, it is above
+    the first row with other numbers.
+    """
+    import pandas as pd
+
+    n_cells = top.notna().sum(axis=1).to_numpy()
+    named = top.map(lambda cell: pd.isna(cell) or _is_name(cell)).all(axis=1).to_numpy()
+    if (full := named & (n_cells == n_cells.max())).any():
+        return int(full.argmax())
+    above = int((~named).argmax()) - 1
+    return above if above >= 0 and n_cells[above] > 1 else int((n_cells > 1).argmax())
+
+
+def _is_name(cell: object) -> bool:
+    """Return whether a cell of a workbook can be a name: text, or a year."""
+    return isinstance(cell, str) or (isinstance(cell, int | float) and 1500 <= cell < 2200)
 
 
 def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:

@@ -99,7 +99,8 @@ def read_dataset(
             aside = (
                 f"; the first line, expected to have the column names, has data such as {cells[0]!r}" if cells else ""
             )
-            raise UsageError(f"{where}: unknown column {name!r}{aside}{suggest(name, header)}")
+            names = [" ".join(each.split()) for each in header]
+            raise UsageError(f"{where}: unknown column {name!r}{aside}{suggest(name, names)}")
     if target in ignore:
         raise UsageError(f"{where}: --ignore {target}: the target is never an input; ignore other columns")
     if not (columns := [name for name in header if name != target and name not in ignore]):

@@ -1,6 +1,9 @@
 """Readings that people who tried the command found wrong."""
 
+from datetime import date
+
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -238,6 +241,23 @@ def test_a_separator_that_is_said_beside_decimal_commas(tmp_path):
     assert read_dataset(path, "y", rows=100).frame["z"].tolist() == [i * 7 % 50 + 0.25 for i in range(60)]
 
 
+@pytest.mark.parametrize("header", [[None, "z", "y"], ["x", 2019, "y"], ["x", "z", "y"]])
+@pytest.mark.parametrize("above", [[], [["A report"], ["Station", "Bonn"], []]])
+@pytest.mark.parametrize("dated", [False, True])
+def test_headers_of_workbooks(header, above, dated, tmp_path):
+    book = openpyxl.Workbook()
+    rows = ([f"r{i % 5}", date(2021, 1, 1 + i % 28) if dated else i * 7 % 50, "ab"[i % 2]] for i in range(60))
+    for row in (*above, header, *rows):
+        book.active.append(row)
+    book.save(tmp_path / "table.xlsx")
+    found = read_dataset(tmp_path / "table.xlsx", "y", rows=100).frame
+    assert {name.split(": day")[0].split(": week")[0] for name in found} == {
+        str(header[0] or "Unnamed: 0"),
+        str(header[1]),
+    }
+    assert len(found) == 60
+
+
 def test_titles_of_a_workbook(tmp_path):
     path, frame = tmp_path / "table.xlsx", pd.DataFrame({"x": range(60), "y": ["a", "b"] * 30})
     frame["x"] = frame["x"] * 7 % 50
@@ -328,7 +348,7 @@ def test_headers(above, columns, tmp_path):
 
 def test_an_open_quote_in_the_header(tmp_path):
     path = tmp_path / "table.csv"
-    path.write_text(f'"x,z,y\n{BODY * 3}')
+    path.write_text(f'"x,z,y\n{BODY}')
     with pytest.raises(
         UsageError, match=r"a name in the header has \d+ characters \(x,z,y 0,0,a .*is a quote left open"
     ):
