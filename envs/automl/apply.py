@@ -21,7 +21,8 @@ MISSING = ("?",)
 """Text of missing values, in addition to those of pandas: empty cells, NA, NaN, null, None, #N/A and others."""
 PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")
 """Parts of a date that become columns."""
-_FAR_YEAR = 2300
+_FAR_YEAR = 2900
+"""Year from which a date is missing: 9999-12-31 is none. Buddhist years are earlier."""
 _CHUNK = 50_000
 """Rows of a CSV file that are parsed at once."""
 CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₺₫฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|PLN|SEK|NOK|DKK|CZK|HUF|ZAR|Rs|Fr|kr"
@@ -134,10 +135,9 @@ def numbers(cells: "pd.Series[Any]", column: Column, largest: float = MAX_MAGNIT
 
 
 def dates(cells: "pd.Series[Any]", form: str) -> "pd.Series[Any]":
-    """Return the times of a column of this format, without their time zones; other cells are missing."""
-    if cells.dtype.kind == "M":
-        return cells.dt.tz_localize(None)
-    return parse_dates(without_zones(cells), form)
+    """Return the times of a column of this format, without their time zones; other cells and far years are missing."""
+    times = cells.dt.tz_localize(None) if cells.dtype.kind == "M" else parse_dates(without_zones(cells), form)
+    return times.where(times.dt.year < _FAR_YEAR)
 
 
 def without_zones(cells: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -147,9 +147,8 @@ def without_zones(cells: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def parse_dates(text: "pd.Series[Any]", form: str) -> "pd.Series[Any]":
-    """Return the times in cells `without_zones`; those of another format, and 9999-12-31 for never, are missing."""
-    times = pd.to_datetime(text, format=form or None, errors="coerce")
-    return times.where(times.dt.year < _FAR_YEAR)
+    """Return the times in cells `without_zones`; those of another format are missing."""
+    return pd.to_datetime(text, format=form or None, errors="coerce")
 
 
 def date_part(times: "pd.Series[Any]", part: str) -> "pd.Series[Any]":
@@ -169,10 +168,13 @@ def _rows_above_header(rows: Iterable[tuple[int, list[str]]], reading: Reading) 
         rows: the first rows, each with the number of rows above it.
         reading: how the first file was read.
     """
-    names = {column.name for column in reading.columns}
-    found = {above: len(names & {cell.strip() for cell in cells}) for above, cells in rows}
+    names = {column.name for column in (*reading.columns, reading.target)}
+    found = {
+        above: len(names & {name_of(cell) or f"Unnamed: {index}" for index, cell in enumerate(cells)})
+        for above, cells in rows
+    }
     best = max(found, key=found.__getitem__, default=0)
-    return best if found and 2 * found[best] >= len(names) > 0 else reading.skipped
+    return best if reading.columns and found and 2 * found[best] >= len(reading.columns) else reading.skipped
 
 
 def _lines_above_header(file: TextIO, reading: Reading) -> int:
@@ -265,6 +267,11 @@ def read_cells(path: str | Path, reading: Reading, share: float = 1.0) -> pd.Dat
     return cells_of(pd.concat(list(_chunks(path, reading, share))))
 
 
+def name_of(cell: object) -> str:
+    """Return the name of a column, without blanks around it and without byte order marks."""
+    return str(cell).replace("\ufeff", "").strip()
+
+
 def cells_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return the cells of a table, see `read_cells`; durations become seconds, categories remain categories."""
     made = {}
@@ -279,7 +286,7 @@ def cells_of(table: pd.DataFrame) -> pd.DataFrame:
             text = text.where(text.notna(), "").astype(str).str.strip().astype(object)
             text = text.where((text != "") & ~text.isin(MISSING), None)
             column = text.astype("category") if isinstance(column.dtype, pd.CategoricalDtype) else text
-        made[str(name).strip()] = column
+        made[name_of(name)] = column
     return pd.DataFrame(made, index=table.index)
 
 

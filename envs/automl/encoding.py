@@ -60,7 +60,7 @@ def likely_encoding(text: bytes) -> str:
     from charset_normalizer import from_bytes
 
     runs = re.findall(rb"[\x80-\xff]+", text)
-    n_touching = len(re.findall(rb"(?<=[A-Za-z])[\x80-\xff]+|[\x80-\xff]+(?=[@-~])", text))
+    n_touching = len(re.findall(rb"(?<=[A-Za-z])[\x80-\xff]+|[\x80-\xff]+(?=[A-Za-z])", text))
     if sum(len(run) == 1 for run in runs) >= 0.75 * len(runs) or (n_touching >= 0.5 * len(runs) and _letters(runs)):
         return _of_accented_letters(text)
     share = sum(byte >= 0xC0 for run in runs for byte in run) / sum(map(len, runs))
@@ -78,21 +78,28 @@ def _letters(runs: list[bytes]) -> bool:
 def _of_accented_letters(text: bytes) -> str:
     """Return the encoding of a Latin alphabet with accents; a letter below is what cp1252 makes of it."""
     read = text.decode("cp1252", "replace")
-    found = set(read.lower())
+    lower = read.lower()
+    found = set(lower)
 
     def has(letters: str) -> bool:
         return not found.isdisjoint(letters)
 
+    def occurs(pattern: str) -> bool:
+        return re.search(pattern, lower) is not None
+
     of_cp1250 = (
         _CENTRAL_EUROPEAN.search(read)
-        or (re.search("[ìòùÌÒÙ](?=[a-z])", read) and not has("çà"))  # ě, ň, ů: Italian has its accents at the end
-        or re.search("[ñÑ](?![aeiouáéíóú])", read.lower())  # ń
-        or (has("ø") and has("íýúìèùšž") and not has("åæ"))  # ř
-        or (has("õ") and has("áéíóú") and not has("ãç"))  # ő
+        or (occurs(rf"[ìòù](?={_LETTER})") and not has("çà"))  # ě, ň, ů: Italian has its accents at the end
+        or occurs(r"ñ(?=[bcdfghjklmnpqrstvwxz]|[\s,;|\"]|$)")  # ń
+        or occurs(r"ø(?=[íìáéúùý])|[aeiou]ø|ø\w*[èš]|[ìù]\w*ø")  # ř is a consonant, ø a vowel
+        or (
+            occurs("õ(?!e)") and (has("áéíóú") or occurs("[cyz]õ|õ[cyz]")) and not has("ãç")
+        )  # ő; Estonian has no c, y, z
         or (has("û") and has("á") and has("öü"))  # ű
-        or (has("šž") and has("èæ"))  # č, ć
-        or (has("ã") and has("þ"))  # ă, ţ
+        or ((has("šž") and has("èæ")) or occurs(r"iæ\b"))  # č, ć
+        or occurs("ã[bcdfghjklmnpqrtvxz]")  # ă
     )
     if of_cp1250:
         return "cp1250"
-    return "cp1254" if has("þð") and has("çüöý") and not has("áéíóúæ") else "cp1252"
+    turkish = (has("þð") and has("çüöý")) or occurs(r"[a-z]ý[a-z]|\bý[a-z]")  # ş, ğ, ı, İ
+    return "cp1254" if turkish and not has("áéíóúæø") else "cp1252"

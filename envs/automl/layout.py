@@ -6,28 +6,27 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
-from envs.automl.apply import Column, Reading, parse_number
+from envs.automl.apply import Column, Reading, name_of, parse_number
 from envs.automl.encoding import MAX_LINE_BYTES, encoding_of
 from qrl.common.errors import UsageError
 from qrl.common.files import open_stream, path_error
 from qrl.common.memory import check_fits
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-MAX_NAME = 500
+MAX_NAME = 2000
 """Longest name of a column [characters]."""
-MAX_BREAKS = 3
+MAX_BREAKS = 20
 """Largest number of line breaks in a name."""
 MAX_COLUMNS = 2000
 """Largest number of input columns."""
 csv.field_size_limit(MAX_LINE_BYTES)  # of the whole process, and larger than its default of 128 KiB
-_TITLES = 20
+_MEMORY_PER_BYTE = 20
+"""Memory that a byte of a typed file takes as cells."""
+_TITLES = 100
 """Number of rows of a workbook in which the header is looked for."""
 _LINES = 200
 """Number of lines that decide on the separator."""
@@ -45,8 +44,10 @@ _UNSUPPORTED = {
 """Unsupported kinds of files by their first bytes."""
 
 
-def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
+def layout_of(path: Path, target: str) -> tuple[Reading, list[str], list[str]]:
     """Return how a file is read, still without its columns; the names in its header; and notes for the user.
+
+    The header is the line with the name of the target; above it may be titles and whatever else.
 
     Raises:
         UsageError: the file is not a table, or an extra is not installed.
@@ -57,7 +58,7 @@ def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
     except OSError as error:
         raise path_error(path, error) from error
     if start[:4] == b"PAR1" or (start[:4] == b"PK\x03\x04" and path.suffix.lower() in (".xlsx", ".xlsm")):
-        return _typed(path, "parquet" if start[:4] == b"PAR1" else "excel")
+        return _typed(path, target, "parquet" if start[:4] == b"PAR1" else "excel")
     for signature, what in _UNSUPPORTED.items():
         if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(signature):
             raise UsageError(f"{path} {what}; expected a CSV file, or Parquet or Excel")
@@ -66,7 +67,7 @@ def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
         beginning = text.read(MAX_LINE_BYTES)
     if not beginning.strip():
         raise UsageError(f"{path} is empty; expected a CSV file with a header")
-    separator, lines, titled = _separator(beginning)
+    separator, lines, titled = _separator(beginning, target)
     skipped, header = lines[0]
     for name in header:
         if len(name) > MAX_NAME or name.count("\n") > MAX_BREAKS:
@@ -113,64 +114,60 @@ def _lines(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
                 yield lines.line_num + reading.skipped, cells
 
 
-def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
+def _typed(path: Path, target: str, form: str) -> tuple[Reading, list[str], list[str]]:
     """Return the reading and the names of a Parquet file or a workbook, which must fit into memory."""
-    import pandas as pd
-
-    notes, skipped = [], 0
+    read = _names_in_parquet if form == "parquet" else partial(_names_in_workbook, target=target)
     try:
-        if form == "parquet":
-            from pyarrow import ArrowException, parquet
-
-            try:
-                about = parquet.read_metadata(path)
-            except ArrowException as error:
-                raise UsageError(f"{path}: not a Parquet file: {' '.join(str(error).split())[:200]}") from error
-            size = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
-            names = list(about.schema.to_arrow_schema().names)
-        else:
-            with ZipFile(path) as archive:
-                size = sum(each.file_size for each in archive.infolist())
-            check_fits(str(path), "reading", 20 * size)
-            with pd.ExcelFile(path) as book:
-                top = book.parse(nrows=_TITLES, header=None)
-                skipped = _header_of(top)
-                header = enumerate(top.iloc[skipped])
-                names = [f"Unnamed: {index}" if pd.isna(name) else str(name) for index, name in header]
-                if len(book.sheet_names) > 1:
-                    notes.append(f"the first of {len(book.sheet_names)} sheets is read: {book.sheet_names[0]!r}")
-            if skipped:
-                notes.append(f"lines above the header, left out: {skipped}")
+        size, names, skipped, notes = read(path)
     except ImportError as error:
         raise UsageError(f"{path}: reading {form} needs another package: pip install 'qrl-meta[tables]'") from error
-    except (BadZipFile, KeyError, ValueError) as error:
-        raise error if isinstance(error, UsageError) else UsageError(f"{path}: not a workbook: {error}") from error
-    check_fits(str(path), "reading", 20 * size)
-    return Reading(Column(""), (), form=form, skipped=skipped), [name.strip() for name in names], notes
+    except UsageError:
+        raise
+    except Exception as error:  # parsers raise what they like on damaged files
+        raise damaged(path, form, error) from error
+    check_fits(str(path), "reading", _MEMORY_PER_BYTE * size)
+    return Reading(Column(""), (), form=form, skipped=skipped), [name_of(name) for name in names], notes
 
 
-def _header_of(top: "pd.DataFrame") -> int:
-    """Return the number of the header among the first rows of a workbook.
+def damaged(path: Path, form: str, error: Exception) -> UsageError:
+    """Return an error for a file that a parser refuses."""
+    what = {"parquet": "a Parquet file", "excel": "a workbook"}.get(form, "a table")
+    reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())[:300]
+    return UsageError(f"{path}: not {what}: {reason or type(error).__name__}")
 
-    It has as many cells as any of them, text or years; or else, as one without a name for its first column, it is above
-    the first row with other numbers.
-    """
+
+def _names_in_parquet(path: Path) -> tuple[int, list[str], int, list[str]]:
+    """Return the size in memory [bytes], the names of the columns, the rows above them, and notes."""
+    from pyarrow import parquet
+
+    about = parquet.read_metadata(path)
+    size = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
+    return size, list(about.schema.to_arrow_schema().names), 0, []
+
+
+def _names_in_workbook(path: Path, target: str) -> tuple[int, list[str], int, list[str]]:
+    """Return the size in memory [bytes], the names of the columns, the rows above them, and notes."""
     import pandas as pd
 
-    n_cells = top.notna().sum(axis=1).to_numpy()
-    named = top.map(lambda cell: pd.isna(cell) or _is_name(cell)).all(axis=1).to_numpy()
-    if (full := named & (n_cells == n_cells.max())).any():
-        return int(full.argmax())
-    above = int((~named).argmax()) - 1
-    return above if above >= 0 and n_cells[above] > 1 else int((n_cells > 1).argmax())
+    with ZipFile(path) as archive:
+        size = sum(each.file_size for each in archive.infolist())
+    check_fits(str(path), "reading", _MEMORY_PER_BYTE * size)
+    with pd.ExcelFile(path) as book:
+        top = book.parse(nrows=_TITLES, header=None, dtype=object)
+        sheets = book.sheet_names
+    first = f"the first of {len(sheets)} sheets" if len(sheets) > 1 else "its sheet"
+    if top.empty:
+        raise UsageError(f"{path}: {first}, {sheets[0]!r}, is empty; expected a header and rows")
+    rows = top.map(lambda cell: "" if pd.isna(cell) else name_of(cell)).to_numpy().tolist()
+    skipped = header_row(rows, target)
+    if skipped is None:
+        skipped = next((row for row, cells in enumerate(rows) if sum(map(bool, cells)) > 1), 0)
+    names = [name or f"Unnamed: {index}" for index, name in enumerate(rows[skipped])]
+    notes = [f"{first} is read: {sheets[0]!r}"] if len(sheets) > 1 else []
+    return size, names, skipped, notes + [f"lines above the header, left out: {skipped}"] * (skipped > 0)
 
 
-def _is_name(cell: object) -> bool:
-    """Return whether a cell of a workbook can be a name: text, or a year."""
-    return isinstance(cell, str) or (isinstance(cell, int | float) and 1500 <= cell < 2200)
-
-
-def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
+def _separator(text: str, target: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
     """Return the separator, the lines that it splits, each with its number from 0, and whether lines are above them.
 
     A separator splits nearly all lines like the header; of several, the one with the most columns. Blanks come last.
@@ -178,10 +175,7 @@ def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
     said = re.match(r"sep=([,;\t| ])\r?\n", text)  # as Excel writes it
     signs, blanks = (said[1].replace(" ", ""), said[1] * (said[1] == " ")) if said else (",;\t|", " ")
     split = {each: list(_split(text, each))[bool(said) :] for each in signs + blanks}
-    for separators, below in itertools.chain(
-        itertools.product([signs], [_below_padded_titles, _below_preamble]),
-        itertools.product([blanks, signs], [_below_padded_titles, _below_titles]),
-    ):
+    for below, separators in itertools.product((partial(_from_header, target=target), _below_titles), (signs, blanks)):
         found = {}
         for each in separators:
             lines = below(split[each])
@@ -195,30 +189,21 @@ def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
     return (r"\s+" if best == " " else best), split[best] or [(0, [""])], bool(said)
 
 
-def _below_padded_titles(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    """Return the lines below those that have one cell, and separators as if there were more."""
-    below = list(itertools.dropwhile(lambda line: len(line[1]) > 1 == sum(map(bool, line[1])) and line[1][0], lines))
-    return below if below and _is_header(below[0][1]) else lines
+def _from_header(lines: list[tuple[int, list[str]]], target: str) -> list[tuple[int, list[str]]]:
+    """Return the lines from the header; none without one."""
+    header = header_row([cells for _, cells in lines], target)
+    return [] if header is None else lines[header:]
+
+
+def header_row(rows: Sequence[Sequence[str]], target: str) -> int | None:
+    """Return the number of the first row with the name of the target and another name, or else with it alone."""
+    found = [row for row, cells in enumerate(rows) if target in cells]
+    return next((row for row in found if sum(map(bool, rows[row])) > 1), found[0] if found else None)
 
 
 def _below_titles(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
     """Return the lines below those with one cell."""
     return list(itertools.dropwhile(lambda line: sum(map(bool, line[1])) == 1, lines))
-
-
-def _below_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    """Return the lines from the first one with as many cells as most lines have, if it looks like a header."""
-    if not lines:
-        return lines
-    usual = Counter(len(line) for _, line in lines).most_common(1)[0][0]
-    below = list(itertools.dropwhile(lambda line: len(line[1]) != usual or sum(map(bool, line[1])) == 1, lines))
-    return below if below and _is_header(below[0][1]) else lines
-
-
-def _is_header(cells: list[str]) -> bool:
-    """Return whether cells can be names: the numbers among them are years, and the first is none."""
-    numbers = [cell for cell in cells if parse_number(cell, ".") or parse_number(cell, ",")]
-    return cells[0] not in numbers and all(re.fullmatch(r"(1[5-9]|20|21)\d\d", cell) for cell in numbers)
 
 
 def _split(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -231,7 +216,7 @@ def _split(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     comment: tuple[int, list[str]] = 0, []
     try:
         for row in rows:
-            cells = [cell.strip() for cell in row]
+            cells = [name_of(cell) for cell in row]
             if separator == " " and cells and not cells[-1]:
                 cells.pop()
             if any(cells) and cells[0].startswith("#"):

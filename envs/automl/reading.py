@@ -17,7 +17,7 @@ from envs.automl.cleaning import is_target_leak, stratified_sample, uninformativ
 from envs.automl.columns import kinds_of
 from envs.automl.frames import encode
 from envs.automl.kinds import Kinds
-from envs.automl.layout import check_names, layout_of, line_of, short_lines
+from envs.automl.layout import check_names, damaged, layout_of, line_of, short_lines
 from envs.automl.scoring import N_FOLDS
 from envs.automl.target import bins_of, check_distinct, check_target
 from qrl.common.errors import UsageError, suggest
@@ -88,7 +88,7 @@ def read_dataset(
     path = data if isinstance(data, Path) else None
     where = str(path or "the frame")
     if isinstance(data, Path):
-        reading, header, notes = layout_of(data)
+        reading, header, notes = layout_of(data, target.strip())
     else:
         reading, header, notes = Reading(Column(""), (), form="frame"), [str(name).strip() for name in data], []
     target, ignore = target.strip(), [name.strip() for name in ignore]
@@ -149,11 +149,10 @@ def _rows(path: Path, reading: Reading, notes: list[str]) -> tuple[pd.DataFrame,
         reading = replace(reading, share=share)
     try:
         cells = apply.read_cells(path, reading, reading.share)
-    except OSError as error:
-        raise path_error(path, error) from error
-    except (ValueError, pd.errors.ParserWarning) as error:
-        reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
-        raise UsageError(f"{path}: not a table: {reason}") from error
+    except Exception as error:  # parsers raise what they like on damaged files
+        if isinstance(error, OSError) and error.errno is not None:
+            raise path_error(path, error) from error
+        raise damaged(path, reading.form, error) from error
     if reading.form == "csv" and cells.iloc[:, -1].isna().any():
         short = short_lines(path, reading, cells.shape[1])
         notes += _told("lines with fewer cells than the header, the last ones count as missing", short, str)

@@ -57,7 +57,7 @@ def remark_on_dates(counts: "pd.Series[Any]", where: Callable[[str], str]) -> st
     text = without_zones(cells)
     fit = {each: parse_dates(text, each).notna() for each in _FORMATS if parse_dates(text[:50], each).notna().any()}
     best = max(fit, key=lambda each: counts[cells[fit[each]]].sum(), default="")
-    if not best or (n := counts[cells[fit[best]]].sum()) < 0.4 * counts.sum():
+    if not best or fit[best].all() or (n := counts[cells[fit[best]]].sum()) < 0.4 * counts.sum():
         return ""
     return f"{n} of {counts.sum()} cells are dates ({best}), but not {some(cells[~fit[best]].tolist(), where)}"
 

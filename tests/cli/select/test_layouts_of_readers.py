@@ -1,7 +1,9 @@
 """Layouts, encodings and new files that people who tried the command found wrong."""
 
+from contextlib import suppress
 from datetime import date
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
@@ -57,6 +59,17 @@ def test_lines_with_too_few_cells_are_told(separator, tmp_path):
         (["Győr", "Pécs", "Hódmezővásárhely"], "cp1250"),
         (["Jiří", "Říha"], "cp1250"),
         (["Galaţi", "Timişoara", "Bacău"], "cp1250"),
+        (["Petrović", "Jović"], "cp1250"),
+        (["Děčín", "Plzeň", "kůň"], "cp1250"),
+        (["Győr", "szőlő"], "cp1250"),
+        (["bărbat", "femeie"], "cp1250"),
+        (["evet", "hayır"], "cp1254"),
+        (["[Москва]", "Казань_a"], "cp1251"),
+        (["Højbjerg", "Núñez", "Suárez"], "cp1252"),
+        (["Jørgensen", "Martín", "François"], "cp1252"),
+        (["Camões", "Sé", "maçãs"], "cp1252"),
+        (["ESPAÑOL", "Peñ.", "año"], "cp1252"),
+        (["træ", "Tromsøya"], "cp1252"),
         (["Šibenik", "Čakovec", "Đakovo"], "cp1250"),
         (["Żółty", "Śląsk"], "cp1250"),
         (["Zielona Góra", "Toruń"], "cp1250"),
@@ -109,7 +122,19 @@ def test_a_separator_that_is_said_beside_decimal_commas(tmp_path):
     assert read_dataset(path, "y", rows=100).frame["z"].tolist() == [i * 7 % 50 + 0.25 for i in range(60)]
 
 
-@pytest.mark.parametrize("header", [[None, "z", "y"], ["x", 2019, "y"], ["x", "z", "y"]])
+def test_headers_of_files_that_are_all_text(tmp_path):
+    path = tmp_path / "table.csv"
+    for header, names in (("label,,", ["Unnamed: 1", "Unnamed: 2"]), (",,label", ["Unnamed: 0", "Unnamed: 1"])):
+        rows = [["ab"[i % 2], "pqr"[i % 3], "uv"[i // 2 % 2]] for i in range(60)]
+        lines = [",".join(row if header[0] == "l" else row[::-1]) for row in rows]
+        path.write_text("\n".join([header, *lines]) + "\n")
+        found = read_dataset(path, "label", rows=100)
+        assert [*found.frame] == names
+        path.write_text("\n".join(["A title,,", header, *lines]) + "\n")
+        assert apply.read_table(path, found.reading).shape == (60, 3)
+
+
+@pytest.mark.parametrize("header", [[None, "z", "y"], ["x", 2019, "y"], ["x", 0, "y"], ["x", "z", "y"]])
 @pytest.mark.parametrize("above", [[], [["A report"], ["Station", "Bonn"], []]])
 @pytest.mark.parametrize("dated", [False, True])
 def test_headers_of_workbooks(header, above, dated, tmp_path):
@@ -160,6 +185,12 @@ def test_long_cells_and_long_whole_numbers(tmp_path):
         ('"Source","World Bank"\n\nplace,label,2019\n', ["place", "label", "2019"]),
         ('"A title\nof two lines",,\nplace,label,n\n', ["place", "label", "n"]),
         ('"A title\nof two lines"\nplace,label,n\n', ["place", "label", "n"]),
+        ("Station,Bonn,\nplace,label,n\n", ["place", "label", "n"]),
+        ("sep=,\n\ufeffplace,label,n\n", ["place", "label", "n"]),
+        (
+            '"How?\n1 = not\n2 = little\n3 = much\n4 = very",label,n\n',
+            ["How?\n1 = not\n2 = little\n3 = much\n4 = very", "label", "n"],
+        ),
     ],
 )
 def test_headers(above, columns, tmp_path):
@@ -216,3 +247,28 @@ def test_new_files_that_are_empty_or_in_another_encoding(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"table.csv {message}"):
             apply.read_table(path, reading)
+
+
+def test_damaged_workbooks_and_parquet_files_are_one_line(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": [i * 7 % 50 for i in range(60)], "y": ["a", "b"] * 30})
+    frame.to_excel(tmp_path / "table.xlsx", index=False)
+    frame.to_parquet(tmp_path / "table.parquet")
+    for path in (tmp_path / "table.xlsx", tmp_path / "table.parquet"):
+        whole, n_refused = path.read_bytes(), 0
+        for _ in range(40):
+            content = bytearray(whole)
+            for place in rng.integers(4, len(content), 20):
+                content[place] ^= 1 + rng.integers(255)
+            path.write_bytes(content)
+            with suppress(UsageError):
+                read_dataset(path, "y", rows=100)
+                n_refused -= 1
+            n_refused += 1
+        assert n_refused > 20
+
+
+def test_an_empty_sheet_is_named(tmp_path):
+    openpyxl.Workbook().save(tmp_path / "table.xlsx")
+    with pytest.raises(UsageError, match=r"table.xlsx: its sheet, 'Sheet', is empty"):
+        read_dataset(tmp_path / "table.xlsx", "y", rows=100)

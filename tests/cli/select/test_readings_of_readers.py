@@ -138,6 +138,8 @@ def test_dates_in_several_orders_are_named(tmp_path):
         ([f"{1 + i % 28:02d}/Jan/2023:10:00:00 +0000" for i in range(90)], {"day", "weekday"}),
         (["99991231" if i % 9 == 0 else f"202{i % 4}0105" for i in range(90)], {"year", "weekday"}),
         (["0" if i % 9 == 0 else f"202{i % 4}0105" for i in range(90)], {"year", "weekday"}),
+        (["31.12.9999" if i % 5 == 0 else f"05.01.202{i % 4}" for i in range(90)], {"year", "weekday"}),
+        ([f"{2540 + i % 4}-01-05" for i in range(90)], {"year", "weekday"}),
         (["0000-00-00" if i % 9 == 0 else f"202{i % 4}-01-05" for i in range(90)], {"year", "weekday"}),
     ],
 )
