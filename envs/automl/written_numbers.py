@@ -76,8 +76,8 @@ class Numbers:
         digits = [cell for cell in text if not MISSING_WORD.fullmatch(cell)]
         if len(digits) > 1 and all(map(DATE_OF_DIGITS.fullmatch, digits)):
             found += text
-        if self.n(self.limits) > 0.5 * self.n(text):
-            found += self.limits  # <50K and >=50K are classes.
+        if self.n(self.limits) > 0.5 * self.n(text) or len(text) <= MAX_CLASSES:
+            found += self.limits  # <50K and >=50K are classes, as are 0, 1, 2 and 3+.
         return found
 
     def n(self, cells: "Mapping[str, int] | list[str]") -> int:

@@ -7,6 +7,9 @@ import pytest
 from envs.automl.reading import read_dataset
 from tests.support.tables import BODY, read_column, repeated
 
+MANY = [*map(str, range(10, 30))]
+"""Numbers that are too many to be classes."""
+
 
 def test_times_are_those_of_the_clock_there(tmp_path):
     cells = [f"2021-{1 + i % 12:02d}-{1 + i % 28:02d}T00:{i % 60:02d}:00+02:00" for i in range(90)]
@@ -47,14 +50,14 @@ def test_times_of_frames_are_those_of_the_clock_there():
         (["22.3”", "17”"], [22.3, 17], "in ”"),
         (["5 kg/m2", "7 kg/m2"], [5, 7], "in kg/m2"),
         (["$5/month", "$7/month"], [5, 7], "in $/month"),
-        (["<100", "100", "57", "12"], [100, 100, 57, 12], "'<100' and '100' are the same number"),
+        (["<10", *MANY], [10, *range(10, 30)], "'<10' and '10' are the same number"),
         (["Rs.50", "Rs. 1,234.50", "Rs.967"], [50, 1234.5, 967], "in Rs"),
         (["kr.500", "kr.75"], [500, 75], "in kr"),
         (["50/-", "87:-", "12"], [50, 87, 12], "a dash for no cents"),
-        (["<0.5", "0.7", "1.2", "> 9"], [0.5, 0.7, 1.2, 9], "limits such as '<0.5' as their numbers"),
-        (["30+", "12", "17"], [30, 12, 17], "limits such as '30+'"),
+        (["<0.5", "> 99", *MANY], [0.5, 99, *range(10, 30)], "limits such as '<0.5' as their numbers"),
+        (["30+", *MANY], [30, *range(10, 30)], "limits such as '30+'"),
+        ([*MANY, "#NV"], [*range(10, 30), np.nan], "'#NV' counts as missing"),
         (["1.1", "1.10", "1.2"], [1.1, 1.1, 1.2], "'1.1' and '1.10' are the same number"),
-        ([*map(str, range(10, 30)), "#NV"], [*range(10, 30), np.nan], "'#NV' counts as missing"),
     ],
 )
 def test_numbers(cells, values, told, tmp_path):
@@ -74,6 +77,8 @@ def test_numbers(cells, values, told, tmp_path):
         ["7½", "8", "8½"],
         ["5²", "13⁵", "7"],
         ["<50K", ">=50K"],
+        ["0", "1", "2", "3+"],
+        ["<5", "5", "6"],
         ["2004/05", "2005/06", "2009/10"],
         ["192.168.100.200", "192.168.100.201", "192.168.101.203"],
     ],
