@@ -92,9 +92,8 @@ def _of_accented_letters(text: bytes) -> str:
         or (occurs(rf"[ìòù](?={_LETTER})") and not has("çà"))  # ě, ň, ů: Italian has its accents at the end
         or occurs(r"ñ(?=[bcdfghjklmnpqrstvwxz]|[\s,;|\"]|$)")  # ń
         or occurs(r"ø(?=[íìáéúùý])|[aeiou]ø|ø\w*[èš]|[ìù]\w*ø")  # ř is a consonant, ø a vowel
-        or (
-            occurs("õ(?!e)") and (has("áéíóú") or occurs("[cyz]õ|õ[cyz]")) and not has("ãç")
-        )  # ő; Estonian has no c, y, z
+        # ő: in Portuguese an e follows, and Estonian has no c, y and z.
+        or (occurs("õ(?!e)") and (has("áéíóú") or occurs("[cyz]õ|õ[cyz]")) and not has("ãç"))
         or (has("û") and has("á") and has("öü"))  # ű
         or ((has("šž") and has("èæ")) or occurs(r"iæ\b"))  # č, ć
         or occurs("ã[bcdfghjklmnpqrtvxz]")  # ă

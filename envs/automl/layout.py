@@ -7,6 +7,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
@@ -117,23 +118,29 @@ def _lines(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
 def _typed(path: Path, target: str, form: str) -> tuple[Reading, list[str], list[str]]:
     """Return the reading and the names of a Parquet file or a workbook, which must fit into memory."""
     read = _names_in_parquet if form == "parquet" else partial(_names_in_workbook, target=target)
-    try:
+    with parsing(path, form):
         size, names, skipped, notes = read(path)
-    except ImportError as error:
-        raise UsageError(f"{path}: reading {form} needs another package: pip install 'qrl-meta[tables]'") from error
-    except UsageError:
-        raise
-    except Exception as error:  # parsers raise what they like on damaged files
-        raise damaged(path, form, error) from error
     check_fits(str(path), "reading", _MEMORY_PER_BYTE * size)
     return Reading(Column(""), (), form=form, skipped=skipped), [name_of(name) for name in names], notes
 
 
-def damaged(path: Path, form: str, error: Exception) -> UsageError:
-    """Return an error for a file that a parser refuses."""
-    what = {"parquet": "a Parquet file", "excel": "a workbook"}.get(form, "a table")
-    reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())[:300]
-    return UsageError(f"{path}: not {what}: {reason or type(error).__name__}")
+@contextmanager
+def parsing(path: Path, form: str) -> Iterator[None]:
+    """Raise UsageError for what parsers raise on damaged files: those of workbooks and Parquet files, anything."""
+    try:
+        yield
+    except (UsageError, MemoryError):
+        raise
+    except ImportError as error:
+        raise UsageError(f"{path}: reading {form} needs another package: pip install 'qrl-meta[tables]'") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise path_error(path, error) from error
+        if form == "csv" and not isinstance(error, ValueError | Warning):
+            raise
+        what = {"parquet": "a Parquet file", "excel": "a workbook"}.get(form, "a table")
+        reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())[:300]
+        raise UsageError(f"{path}: not {what}: {reason or type(error).__name__}") from error
 
 
 def _names_in_parquet(path: Path) -> tuple[int, list[str], int, list[str]]:

@@ -17,11 +17,10 @@ from envs.automl.cleaning import is_target_leak, stratified_sample, uninformativ
 from envs.automl.columns import kinds_of
 from envs.automl.frames import encode
 from envs.automl.kinds import Kinds
-from envs.automl.layout import check_names, damaged, layout_of, line_of, short_lines
+from envs.automl.layout import check_names, layout_of, line_of, parsing, short_lines
 from envs.automl.scoring import N_FOLDS
 from envs.automl.target import bins_of, check_distinct, check_target
 from qrl.common.errors import UsageError, suggest
-from qrl.common.files import path_error
 from qrl.common.memory import physical_memory
 
 T = TypeVar("T")
@@ -147,12 +146,8 @@ def _rows(path: Path, reading: Reading, notes: list[str]) -> tuple[pd.DataFrame,
     if reading.form == "csv":
         share = min(1.0, physical_memory() / (2 * MEMORY_PER_BYTE * max(1, os.stat(path).st_size)))
         reading = replace(reading, share=share)
-    try:
+    with parsing(path, reading.form):
         cells = apply.read_cells(path, reading, reading.share)
-    except Exception as error:  # parsers raise what they like on damaged files
-        if isinstance(error, OSError) and error.errno is not None:
-            raise path_error(path, error) from error
-        raise damaged(path, reading.form, error) from error
     if reading.form == "csv" and cells.iloc[:, -1].isna().any():
         short = short_lines(path, reading, cells.shape[1])
         notes += _told("lines with fewer cells than the header, the last ones count as missing", short, str)
