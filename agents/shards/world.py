@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -66,6 +67,10 @@ def processes(device: str) -> Iterator[World]:
     if launch.world_size() == 1:
         yield OneProcess()
         return
+    # Default arguments of this module hold the process group that exists when it is first imported, which the first
+    # optimiser does. So held, the group and its threads would outlive this context, and a thread that gives up a tensor
+    # while Python exits aborts the process.
+    import_module("torch.distributed.nn.functional")
     on_gpus = device.startswith("cuda")
     if on_gpus:
         torch.cuda.set_device(launch.local_rank())

@@ -20,13 +20,14 @@ SMALL = ("--env", "navigation", "--env.horizon", "4", "--model", "mlp", "--agent
 ARGUMENTS = (*SMALL, "3", "--eval-tasks", "3", "--eval-episodes", "2", "--eval-steps", "1", "--threads", "1")
 
 
-def start(world_size: int, *words: str, restarts: int = 0) -> "subprocess.Popen[str]":
+def start(world_size: int, *words: str, restarts: int = 0, program: Path = ROOT / "run.py") -> "subprocess.Popen[str]":
     """Start processes with torchrun; with one, without it."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world_size)]
     launcher += ["--max-restarts", str(restarts)]
-    command = [sys.executable, *(launcher if world_size > 1 else []), str(ROOT / "run.py"), *words]
+    command = [sys.executable, *(launcher if world_size > 1 else []), str(program), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes)
+    environ = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, text=True, env=environ, **pipes)
 
 
 def finished(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
@@ -58,6 +59,35 @@ def test_two_processes_write_what_one_writes(one, tmp_path):
     assert shown.count("navigation, maml, mlp: 3 test tasks") == 1  # the leading process alone prints
     assert len(re.findall(r"iteration \d/2 ", errors)) == 2
     assert content(out) == content(one)
+
+
+THREADS = """
+from pathlib import Path
+
+import torch
+
+from agents.shards.world import processes
+
+
+def of_gloo():
+    return [name for path in Path("/proc/self/task").glob("*/comm") if "gloo" in (name := path.read_text())]
+
+
+with processes("cpu") as world:
+    import torch.distributed.nn.functional  # as the first optimiser does
+
+    world.gather(torch.ones(3))
+    assert of_gloo()
+assert not of_gloo()
+"""
+
+
+def test_threads_of_the_exchange_end_with_it(tmp_path):
+    """One that outlives it may abort the process while Python exits, with everything written."""
+    program = tmp_path / "threads.py"
+    program.write_text(THREADS)
+    code, _, errors = finished(start(2, program=program))
+    assert code == 0, errors
 
 
 MESSAGE = (
