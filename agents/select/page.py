@@ -153,7 +153,7 @@ def page_of(record: Record, path: Path, versions: Mapping[str, str]) -> str:
         ranking=_ranking(record, record.ranking, "Ranking"),
         screening=_ranking(record, record.screening, "Screening") if record.screening else None,
         figure=[_figure(record)],
-        confusion=_table("Confusion matrix", ("class", *data.classes), matrix),
+        confusion=_table("Confusion matrix", ("true class", *data.classes), matrix),
         classes=_table("Classes", ("class", "rows", "precision", "recall"), _classes(record)),
         proposals=_table(
             "Proposals",
@@ -174,15 +174,16 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) ->
 
 
 def _ranking(record: Record, rows: Sequence[Row], title: str) -> PageTable:
-    head = ("algorithm", record.metric, "gain", "seconds", "proposal", "")
+    head = ["algorithm", record.metric, "gain", "seconds", "proposal"]
+    remarked = any(each.failure or each.only_predicts_majority for each in rows)
     cells = []
     for each in rows:
         low, high = each.interval(record.ranked_by)
         remark = each.failure or "only predicts the most frequent class" * each.only_predicts_majority
         score = Cell(f"{each.score:.4f}", f"[{low:.4f}, {high:.4f}]")
-        others = (f"{each.gain:+.4f}", f"{each.seconds:.1f}", str(each.evaluation or "–"), remark)
+        others = [f"{each.gain:+.4f}", f"{each.seconds:.1f}", str(each.evaluation or "–"), *[remark] * remarked]
         cells.append((Cell(each.algorithm), score, *map(Cell, others)))
-    return PageTable(title, head, tuple(cells))
+    return PageTable(title, (*head, *["remark"] * remarked), tuple(cells))
 
 
 def _classes(record: Record) -> Iterator[tuple[str, int, str, str]]:
@@ -196,11 +197,12 @@ def _classes(record: Record) -> Iterator[tuple[str, int, str, str]]:
 
 def _figure(record: Record) -> PageFigure:
     rows = record.ranking[::-1]
-    with panels(size=WIDE) as (figure, ((axes,),)):
+    with panels(size=(WIDE[0], 0.8 + 0.3 * len(rows))) as (figure, ((axes,),)):
         ends = np.array([each.interval(record.ranked_by) for each in rows]).T
         scores = np.array([each.score for each in rows])
         axes.errorbar(scores, range(len(rows)), xerr=np.abs(ends - scores), fmt="o", color=PALETTE[0])
         axes.set_yticks(range(len(rows)), [each.algorithm for each in rows], parse_math=False)
-        axes.set(xlabel=record.metric)
+        axes.set(xlabel=record.metric, ylim=(-0.5, len(rows) - 0.5))
     alt = f"Points with intervals: {record.metric} of {len(rows)} algorithms, best {record.ranking[0].algorithm}."
-    return PageFigure("Ranking", inline_svg(figure, "ranking", alt), f"Mean {record.metric}, with 95 % intervals.")
+    caption = f"Mean {record.metric} of the folds, with 95 % intervals."
+    return PageFigure(f"Algorithms by {record.metric}", inline_svg(figure, "ranking", alt), caption)

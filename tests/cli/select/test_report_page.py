@@ -76,6 +76,17 @@ def test_page(selected, capsys):
     assert run_select(*again) == 0 and not Path("select-data/report.html").exists()
 
 
+def test_remarks_on_algorithms(selected):
+    """They have a column of their own if there are any."""
+    best = json.loads(selected.read_text())
+    best["screening"][1]["only_predicts_majority"] = True
+    selected.write_text(json.dumps(best))
+    assert main(["report", "select-data"]) == 0
+    page = Path("select-data/report.html").read_text()
+    assert cells(page, "Ranking")[0][-1] == "proposal"
+    assert [row[-1] for row in cells(page, "Screening")] == ["remark", "", "only predicts the most frequent class"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
