@@ -1,5 +1,6 @@
 """Check shapes and types at run time, in the tests only."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,17 @@ import torch  # noqa: E402
 
 # One thread: sums have a fixed order, and parallel tests do not compete for cores.
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of modules and tests, which stay until the end."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """Check the first calls of each test, whatever tests have run before."""
+    typechecks.PROGRESS.n_tests += 1
 
 
 @pytest.fixture(autouse=True, scope="session")

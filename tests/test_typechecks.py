@@ -62,6 +62,21 @@ def test_mismatches_are_rejected_unless_checks_are_disabled(call, monkeypatch):
     call()
 
 
+def test_of_many_calls_in_one_test_some_are_checked():
+    for _ in range(typechecks.ALWAYS):
+        plain(3)
+    n_checked = 0
+    for _ in range(10 * typechecks.ONE_IN):
+        try:
+            plain("four")
+        except BeartypeCallHintViolation:
+            n_checked += 1
+    assert n_checked == 10
+    typechecks.PROGRESS.n_tests += 1
+    with pytest.raises(BeartypeCallHintViolation):
+        plain("four")
+
+
 def test_functions_within_functions_have_their_own_variables():
     """Their checks are compiled once."""
     two, three = doubled(2), doubled(3)

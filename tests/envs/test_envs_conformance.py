@@ -54,7 +54,7 @@ def test_pictures_of_native_families_are_not_blank(native: TorchTasks) -> None:
     env.reset(seed=0)
     drawn = env.render()
     assert drawn is not None and drawn.dtype == np.uint8 and drawn.ndim == 3 and drawn.shape[2] == 3
-    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 1, "the picture shows nothing"
+    assert (drawn != drawn[0, 0]).any(), "the picture shows nothing"
     assert np.array_equal(env.render(), drawn), "looking changes the picture"
 
 
