@@ -11,6 +11,8 @@ from qrl.common.importing import checkout
 from qrl.simulator.engine import engine_name
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
+PREFIX = "# branch.oid "
+"""Beginning of the line with the commit in what `git status` prints; (initial) before the first one."""
 
 
 def provenance(command: Sequence[str]) -> dict[str, object]:
@@ -43,14 +45,14 @@ def _commit() -> str | None:
     """Return the commit of the checkout, with `+changes` if files differ from it; None outside a checkout."""
     if (root := checkout()) is None:
         return None
+    # Unlike `git describe --dirty`, it leaves the index alone, which another git command may be about to lock.
+    command = ["git", "--no-optional-locks", "-C", str(root), "status", "--porcelain=v2", "--branch"]
+    command += ["--no-ahead-behind", "--untracked-files=no"]
     try:
-        described = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip() or None
+    lines = done.stdout.splitlines()
+    commit = next((line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)), "(initial)")
+    changed = any(not line.startswith("#") for line in lines)
+    return None if commit == "(initial)" else commit + "+changes" * changed

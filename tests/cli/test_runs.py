@@ -178,9 +178,8 @@ def test_random_agent_needs_no_training(tmp_path, capsys):
     assert here("resume", tmp_path / "r") == 2 and "does not train" in capsys.readouterr().err
 
 
-def test_full_disk_gives_a_one_line_error(tmp_path, monkeypatch, capsys):
+def test_full_disk_gives_a_one_line_error(tmp_path, capsys):
     """Simulated by a file size limit, which needs no privileges: no partial file remains."""
-    monkeypatch.setattr("agents.runs.provenance.checkout", lambda: None)  # git would leave its lock behind
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # Python ignores the signal, and writing fails.
     try:
