@@ -138,21 +138,22 @@ class CheckedLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        tree = DecorateAll().visit(ast.parse(self.get_data(path), path))
-        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+        tree = ast.parse(self.get_data(path), path)
+        decorate(tree)
+        return compile(tree, path, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module)[DECORATOR] = checked
         super().exec_module(module)
 
 
-class DecorateAll(ast.NodeTransformer):
+def decorate(node: ast.AST) -> None:
     """Decorate functions below other decorators, which may hide types, and classes above, after `dataclass`."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.decorator_list.append(ast.copy_location(ast.Name(DECORATOR, ast.Load()), node))
-        return self.generic_visit(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.decorator_list.insert(0, ast.copy_location(ast.Name(DECORATOR, ast.Load()), node))
-        return self.generic_visit(node)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):  # expressions hold no definitions
+            name = ast.copy_location(ast.Name(DECORATOR, ast.Load()), child)
+            if isinstance(child, ast.FunctionDef):
+                child.decorator_list.append(name)
+            elif isinstance(child, ast.ClassDef):
+                child.decorator_list.insert(0, name)
+            decorate(child)
