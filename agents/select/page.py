@@ -18,8 +18,8 @@ from agents.core.plain import from_plain, init_names
 from agents.runs.program import program
 from agents.select.options import FORMAT
 from envs.automl.choice_bias import Estimate
-from envs.automl.metrics import Metric
-from qrl.common.checks import shown
+from envs.automl.metrics import CONSTANT, Metric
+from qrl.common.checks import abbreviated, shown
 from qrl.common.errors import UsageError
 from qrl.common.files import from_json
 from qrl.common.pictures import PALETTE, panels
@@ -136,7 +136,8 @@ def page_of(record: Record, path: Path, versions: Mapping[str, str]) -> str:
     """
     data, best = record.data, record.ranking[0]
     proposed = sorted((each.evaluation, each) for each in record.screening or record.ranking if each.evaluation)
-    matrix = [(name, *row) for name, row in zip(data.classes, record.confusion, strict=True)]
+    classes = tuple(map(abbreviated, data.classes))
+    matrix = [(name, *row) for name, row in zip(classes, record.confusion, strict=True)]
     read = {
         "file": data.file,
         "rows": f"{data.rows}; {data.rows_usable} with a usable target, {data.rows_sampled} of them for the screening",
@@ -153,7 +154,8 @@ def page_of(record: Record, path: Path, versions: Mapping[str, str]) -> str:
         ranking=_ranking(record, record.ranking, "Ranking"),
         screening=_ranking(record, record.screening, "Screening") if record.screening else None,
         figure=[_figure(record)],
-        confusion=_table("Confusion matrix", ("true class", *data.classes), matrix),
+        constant=CONSTANT[record.ranked_by],
+        confusion=_table("Confusion matrix", ("true class", *classes), matrix),
         classes=_table("Classes", ("class", "rows", "precision", "recall"), _classes(record)),
         proposals=_table(
             "Proposals",
@@ -174,16 +176,17 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) ->
 
 
 def _ranking(record: Record, rows: Sequence[Row], title: str) -> PageTable:
-    head = ["algorithm", record.metric, "gain", "seconds", "proposal"]
-    remarked = any(each.failure or each.only_predicts_majority for each in rows)
+    head = ("algorithm", record.metric, "gain", "seconds", "proposal")
     cells = []
     for each in rows:
         low, high = each.interval(record.ranked_by)
-        remark = each.failure or "only predicts the most frequent class" * each.only_predicts_majority
-        score = Cell(f"{each.score:.4f}", f"[{low:.4f}, {high:.4f}]")
-        others = [f"{each.gain:+.4f}", f"{each.seconds:.1f}", str(each.evaluation or "–"), *[remark] * remarked]
-        cells.append((Cell(each.algorithm), score, *map(Cell, others)))
-    return PageTable(title, (*head, *["remark"] * remarked), tuple(cells))
+        remark = "only predicts the most frequent class" * each.only_predicts_majority
+        score, gain = Cell(f"{each.score:.4f}", f"[{low:.4f}, {high:.4f}]"), f"{each.gain:+.4f}"
+        if each.failure:
+            remark, score, gain = f"failed: {abbreviated(each.failure)}", Cell("–"), "–"
+        others = map(Cell, (gain, f"{each.seconds:.1f}", str(each.evaluation or "–")))
+        cells.append((Cell(each.algorithm, remark), score, *others))
+    return PageTable(title, head, tuple(cells))
 
 
 def _classes(record: Record) -> Iterator[tuple[str, int, str, str]]:
@@ -192,11 +195,11 @@ def _classes(record: Record) -> Iterator[tuple[str, int, str, str]]:
     for name, right, predicted, true in zip(
         record.data.classes, counts.diagonal(), counts.sum(0), counts.sum(1), strict=True
     ):
-        yield name, true, *(f"{right / each:.4f}" if each else "–" for each in (predicted, true))
+        yield abbreviated(name), true, *(f"{right / each:.4f}" if each else "–" for each in (predicted, true))
 
 
 def _figure(record: Record) -> PageFigure:
-    rows = record.ranking[::-1]
+    rows = [each for each in record.ranking[::-1] if not each.failure]
     with panels(size=(WIDE[0], 0.8 + 0.3 * len(rows))) as (figure, ((axes,),)):
         ends = np.array([each.interval(record.ranked_by) for each in rows]).T
         scores = np.array([each.score for each in rows])

@@ -105,6 +105,8 @@ def parse_number(cell: str, decimal: str) -> tuple[float, str] | None:
         return None
     if found["last"] and re.sub(CURRENCY, "", found["after"]):  # 5A- is a mark, and 5kg- nothing that people write
         return None
+    if found["mark"] and found["exponent"]:  # 8.695e+04 has no thousands
+        return None
     whole = re.sub(r"\D", "", found["whole"])
     fraction = re.sub(r"[-–—/:]", "", found["fraction"] or "").replace(",", ".")
     value = float(f"{whole or 0}{fraction}{found['exponent'] or ''}")
@@ -215,13 +217,21 @@ def _check_form(path: str | Path, reading: Reading) -> None:
 def _chunks(path: str | Path, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
     _check_form(path, reading)
     if reading.form == "parquet":
-        yield pd.read_parquet(path)
+        yield with_named_index(pd.read_parquet(path))
     elif reading.form == "excel":
         top = pd.read_excel(path, header=None, dtype=str, nrows=100).fillna("")
         skipped = _rows_above_header(enumerate(top.to_numpy().tolist()), reading)
         yield pd.read_excel(path, dtype=object, na_values=list(MISSING), skiprows=skipped)
     else:
         yield from _chunks_of_text(path, reading, share)
+
+
+def with_named_index(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose index became columns where it has names, and was left out where it has none."""
+    unnamed = [level for level, name in enumerate(table.index.names) if name is None]
+    if len(unnamed) == table.index.nlevels:
+        return table.reset_index(drop=True)
+    return table.reset_index(level=unnamed, drop=True).reset_index() if unnamed else table.reset_index()
 
 
 def _chunks_of_text(path: str | Path, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
@@ -282,10 +292,14 @@ def cells_of(table: pd.DataFrame) -> pd.DataFrame:
         if column.dtype.kind == "m":
             column = column.dt.total_seconds()
         elif column.dtype.kind not in "biufM":
+            categories = isinstance(column.dtype, pd.CategoricalDtype)
+            if categories and column.cat.categories.dtype.kind in "biu":
+                made[name_of(name)] = column
+                continue
             text = column.astype(object)
             text = text.where(text.notna(), "").astype(str).str.strip().astype(object)
             text = text.where((text != "") & ~text.isin(MISSING), None)
-            column = text.astype("category") if isinstance(column.dtype, pd.CategoricalDtype) else text
+            column = text.astype("category") if categories else text
         made[name_of(name)] = column
     return pd.DataFrame(made, index=table.index)
 

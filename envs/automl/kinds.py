@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from envs.automl.apply import Column
+from envs.automl.apply import CURRENCY, Column
 
 MISSING_WORD = re.compile(
-    r"[-–—.*]{1,3}|n[/.]?[ad]\.?|k\.a\.|nan|none|null|nil|unknown|missing|not available|unbekannt|keine angabe|"
+    rf"(?:(?:{CURRENCY})\s*)?[-–—.*]{{1,3}}(?:\s*(?:{CURRENCY}))?|"
+    r"n[/.]?[ad]\.?|k\.a\.|nan|none|null|nil|unknown|missing|not available|unbekannt|keine angabe|"
     r"#[a-zäöü/0]{2,9}[!?]?|0000-00-00( 00:00:00)?|00[./]00[./]0000|0{1,8}|9999-?12-?31",
     re.IGNORECASE,
 )

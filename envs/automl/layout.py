@@ -31,6 +31,8 @@ _TITLES = 100
 """Number of rows of a workbook in which the header is looked for."""
 _LINES = 200
 """Number of lines that decide on the separator."""
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
+"""Names that pandas gives to the levels of an index without names."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNSUPPORTED = {
     b"\x1f\x8b": "is compressed by gzip: unpack it first",
@@ -149,7 +151,8 @@ def _names_in_parquet(path: Path) -> tuple[int, list[str], int, list[str]]:
 
     about = parquet.read_metadata(path)
     size = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
-    return size, list(about.schema.to_arrow_schema().names), 0, []
+    names = [name for name in about.schema.to_arrow_schema().names if not _UNNAMED_INDEX.fullmatch(name)]
+    return size, names, 0, []
 
 
 def _names_in_workbook(path: Path, target: str) -> tuple[int, list[str], int, list[str]]:

@@ -107,9 +107,10 @@ def read_dataset(
     place: Callable[[int], str]
     if isinstance(data, Path):
         table, reading = _rows(data, reading, notes)
-        place = partial(line_of, data, reading)
+        given, place = table[target], partial(line_of, data, reading)
     else:
         table, index = apply.cells_of(data.reset_index(drop=True)), data.index
+        given = data.iloc[:, header.index(target)].reset_index(drop=True)
         place = lambda row: f"row {index[row]}"  # noqa: E731
     # Rows without a target, such as totals below a table, do not decide on the kinds of columns.
     found = kinds_of(table.loc[table[target].notna(), [*columns, target]], decimal, dates, place)
@@ -134,7 +135,7 @@ def read_dataset(
         classes=classes,
         sample=sample,
         names=tuple(names),
-        labels=_labels(table[target][usable], classes, names, binned=bool(bins)),
+        labels=_labels(given[usable], classes, names, binned=bool(bins)),
         n_rows=len(table),
         dropped={**dict.fromkeys(ignore, "ignored"), **dropped},
         notes=(*notes, *about),
@@ -175,11 +176,20 @@ def _used(columns: Iterable[Column], frame: pd.DataFrame) -> Iterator[Column]:
 
 
 def _labels(cells: "pd.Series[Any]", classes: NDArray[np.int64], names: list[str], *, binned: bool) -> NDArray[Any]:
-    """Return the classes as whole numbers or booleans if the target has these types, else as text [class]."""
-    if binned or cells.dtype.kind not in "biuf" or (cells.astype(float) % 1 != 0).any():
-        return np.array(names, dtype=object)
+    """Return the classes as the target has them: whole numbers, booleans, or text with its blanks [class].
+
+    They are named as in `names` if the target is binned, or has other types, or several texts for one class.
+    """
     first = np.unique(classes, return_index=True)[1]
-    return cells.iloc[first].to_numpy(dtype=bool if cells.dtype.kind == "b" else np.int64)
+    cells = cells.infer_objects()
+    kind = (cells.cat.categories if isinstance(cells.dtype, pd.CategoricalDtype) else cells).dtype.kind
+    if not binned and kind in "biuf" and (kind in "biu" or (cells.astype(float) % 1 == 0).all()):
+        return cells.iloc[first].astype(bool if kind == "b" else np.int64).to_numpy()
+    same = cells.astype(object).groupby(classes).nunique() == 1
+    known = zip(names, cells.iloc[first], same, strict=True)
+    return np.array(
+        [cell if alone and isinstance(cell, str) and not binned else name for name, cell, alone in known], dtype=object
+    )
 
 
 def _cleaned(

@@ -24,10 +24,10 @@ MOST_OBSERVABLES = 8
 
 @dataclass(frozen=True)
 class Cell:
-    """Cell of a table: a value, and its interval."""
+    """Cell of a table: a value, and what stands below it, such as its interval."""
 
     main: str
-    interval: str = ""
+    below: str = ""
 
 
 @dataclass(frozen=True)

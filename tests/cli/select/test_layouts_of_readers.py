@@ -272,3 +272,22 @@ def test_an_empty_sheet_is_named(tmp_path):
     openpyxl.Workbook().save(tmp_path / "table.xlsx")
     with pytest.raises(UsageError, match=r"table.xlsx: its sheet, 'Sheet', is empty"):
         read_dataset(tmp_path / "table.xlsx", "y", rows=100)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda frame: frame[frame["num"] > 10], ["num", "more"]),
+        (lambda frame: frame.set_index("num"), ["more", "num"]),
+        (lambda frame: frame.set_index(["num", frame.index]), ["more", "num"]),
+        (lambda frame: frame.set_index("y"), ["num", "more"]),
+    ],
+)
+def test_an_index_with_a_name_is_a_column_of_a_parquet_file(change, names, tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "table.parquet"
+    frame = pd.DataFrame({"num": np.arange(90) % 30 * 1.5, "more": np.arange(90) % 7 * 1.0, "y": ["p", "q"] * 45})
+    change(frame).to_parquet(path)
+    found = read_dataset(path, "y", rows=1000)
+    assert list(found.frame) == names
+    assert (apply.read_table(path, found.reading)["num"].to_numpy() == found.frame["num"].to_numpy()).all()

@@ -57,6 +57,11 @@ def test_times_of_frames_are_those_of_the_clock_there():
         (["<0.5", "> 99", *MANY], [0.5, 99, *range(10, 30)], "limits such as '<0.5' as their numbers"),
         (["30+", *MANY], [30, *range(10, 30)], "limits such as '30+'"),
         ([*MANY, "#NV"], [*range(10, 30), np.nan], "'#NV' counts as missing"),
+        (["8.695e+04", "3.570e+05"], [86_950, 357_000], ""),
+        (["8,695e+04", "3,570e+05", "12"], [86_950, 357_000, 12], "decimal commas"),
+        (["-1,234e+01", "7,5"], [-12.34, 7.5], "decimal commas"),
+        (["$ 13,535.20", "$ -", "$ 7.10"], [13535.2, np.nan, 7.1], "'$ -' counts as missing"),
+        (["13.535,20 €", "-   €", "7,10 €"], [13535.2, np.nan, 7.1], "counts as missing"),
         (["1.1", "1.10", "1.2"], [1.1, 1.1, 1.2], "'1.1' and '1.10' are the same number"),
     ],
 )

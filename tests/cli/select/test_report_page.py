@@ -77,14 +77,28 @@ def test_page(selected, capsys):
 
 
 def test_remarks_on_algorithms(selected):
-    """They have a column of their own if there are any."""
+    """They stand below the names; what failed has no score, and no place in the picture."""
     best = json.loads(selected.read_text())
     best["screening"][1]["only_predicts_majority"] = True
+    assert len(best["ranking"]) == 2
+    best["ranking"][1]["failure"] = "ValueError: " + "x" * 100
     selected.write_text(json.dumps(best))
     assert main(["report", "select-data"]) == 0
     page = Path("select-data/report.html").read_text()
-    assert cells(page, "Ranking")[0][-1] == "proposal"
-    assert [row[-1] for row in cells(page, "Screening")] == ["remark", "", "only predicts the most frequent class"]
+    names = [each["algorithm"] for each in best["ranking"]]
+    assert cells(page, "Screening")[2][0].endswith("only predicts the most frequent class")
+    failed = cells(page, "Ranking")[2]
+    assert failed[0].startswith(f"{names[1]}failed: ValueError: xxx") and len(failed[0]) < 100
+    assert failed[1:3] == ["–", "–"]
+    assert "of 1 algorithms" in page
+
+
+def test_long_names_of_classes_are_shortened(selected):
+    best = json.loads(selected.read_text())
+    best["data"]["classes"][0] = "x" * 200
+    selected.write_text(json.dumps(best))
+    assert main(["report", "select-data"]) == 0
+    assert "x" * 61 not in Path("select-data/report.html").read_text()
 
 
 @pytest.mark.parametrize(
