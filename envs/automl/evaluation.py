@@ -87,7 +87,9 @@ class Evaluator:
         for name, evaluation in candidates:
             first, seconds = not self._seconds, self.expected_seconds(name, len(rows))
             if not first and not self._has_time(seconds, share):
-                self.left_out.append(f"{name} {where}, which would take about {seconds:.1f} s")
+                left = max(0.0, self.budget.left(share))
+                about = f"which would take about {seconds:.1f} s; {left:.1f} s were left"
+                self.left_out.append(f"{name} {where}, {about}")
                 continue
             yield Started(name, len(rows), seconds)
             try:

@@ -25,7 +25,7 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return self
 
     def transform(self, X: object) -> pd.DataFrame:
-        """Return the inputs [row, column]. Raises UsageError if `X` is not a frame, or lacks a column."""
+        """Return the inputs [row, column]. Raises UsageError if `X` is not a frame, lacks a column, or has no rows."""
         if not isinstance(X, pd.DataFrame):
             raise UsageError(f"expected a DataFrame with the columns of the training, found a {type(X).__name__}")
         frame = X.set_axis([str(name).strip() for name in X.columns], axis=1)
@@ -36,6 +36,8 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
             raise UsageError(str(error)) from error
         if twice := [name for name in names if isinstance(frame[name], pd.DataFrame)]:
             raise UsageError(f"two columns are named {twice[0]!r}")
+        if not len(frame):
+            raise UsageError("the frame has no rows")
         return inputs(cells_of(frame[names]), self.columns)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:

@@ -1,5 +1,6 @@
 """Wall-clock budget of a search, by signal: a fit that is running when the budget ends is abandoned."""
 
+import math
 import signal
 import threading
 import time
@@ -25,9 +26,13 @@ class TimeBudget:
     def __init__(self, seconds: float | None) -> None:
         self.seconds, self._started = seconds, time.monotonic()
 
+    def left(self, share: float = 1.0) -> float:
+        """Return what is left of a share of the budget [s]."""
+        return math.inf if self.seconds is None else share * self.seconds - (time.monotonic() - self._started)
+
     def allows(self, seconds: float, share: float = 1.0) -> bool:
         """Return whether something that takes so long would end within a share of the budget."""
-        return self.seconds is None or time.monotonic() - self._started + seconds <= share * self.seconds
+        return seconds <= self.left(share)
 
     @contextmanager
     def enforced(self) -> Iterator[None]:
@@ -44,7 +49,7 @@ class TimeBudget:
 
         previous = signal.signal(signal.SIGALRM, stop)
         try:
-            signal.setitimer(signal.ITIMER_REAL, max(1e-3, self._started + self.seconds - time.monotonic()), 1.0)
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, self.left()), 1.0)
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

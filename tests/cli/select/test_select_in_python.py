@@ -74,6 +74,7 @@ def test_fitted_pipeline():
     for broken, message in (
         (frame.drop(columns="size").rename(columns={"colour": "color"}), "missing columns 'size', 'colour'"),
         (frame.to_numpy(), "expected a DataFrame"),
+        (frame[:0], "the frame has no rows"),
         (pd.concat([frame, frame["size"]], axis=1), "two columns are named 'size'"),
     ):
         with pytest.raises(UsageError, match=message):
