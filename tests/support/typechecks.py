@@ -11,16 +11,17 @@ import ast
 import functools
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any, ForwardRef, get_args
+from typing import Any, ForwardRef, TypeVar, get_args
 
 import jaxtyping
 from beartype import beartype
 
+T = TypeVar("T")
 OURS = ("qrl", "envs", "agents")
 DECORATOR = "__checked__"
 """The name of `checked` in each module of ours."""
@@ -82,10 +83,10 @@ def checked(fn: Any) -> Any:
     return call
 
 
-def in_axes(strict: Any) -> Any:
+def in_axes(strict: Callable[..., T]) -> Callable[..., T]:
     """Return a checked function whose axes of one name have one size."""
 
-    def call(*arguments: Any, **keywords: Any) -> Any:
+    def call(*arguments: object, **keywords: object) -> T:
         with AXES:
             return strict(*arguments, **keywords)
 
