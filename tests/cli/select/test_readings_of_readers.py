@@ -58,7 +58,7 @@ def test_times_of_frames_are_those_of_the_clock_there():
         (["30+", *MANY], [30, *range(10, 30)], "limits such as '30+'"),
         ([*MANY, "#NV"], [*range(10, 30), np.nan], "'#NV' counts as missing"),
         (["8.695e+04", "3.570e+05"], [86_950, 357_000], ""),
-        (["8,695e+04", "3,570e+05", "12"], [86_950, 357_000, 12], "decimal commas"),
+        (["8,695e+04", "3,570e+05", "315"], [86_950, 357_000, 315], "decimal commas"),
         (["-1,234e+01", "7,5"], [-12.34, 7.5], "decimal commas"),
         (["$ 13,535.20", "$ -", "$ 7.10"], [13535.2, np.nan, 7.1], "'$ -' counts as missing"),
         (["13.535,20 €", "-   €", "7,10 €"], [13535.2, np.nan, 7.1], "counts as missing"),
@@ -178,3 +178,11 @@ def test_classes_that_differ_in_case_are_told(tmp_path):
     path.write_text("x,y\n" + "".join(f"{i % 9},{['Yes', 'yes', '<3', '3'][i % 4]}\n" for i in range(60)))
     notes = [note for note in read_dataset(path, "y", rows=100).notes if note.startswith("classes")]
     assert notes == ["classes 'Yes' and 'yes' differ only in case, but count as two classes"]
+
+
+def test_exponents_beside_columns_with_the_other_decimal_mark(tmp_path):
+    rows = "".join(f"0,{13 + i};{1 + i}.695e+04;{'pq'[i % 2]}\n" for i in range(80))
+    path = tmp_path / "table.csv"
+    path.write_text(f"share;sum;y\n{rows}")
+    found = read_dataset(path, "y", rows=1000)
+    assert found.frame["sum"].tolist()[:3] == [16_950, 26_950, 36_950]
